@@ -1,0 +1,167 @@
+//! A process that has been understood: its interpreter found, its layout known, ready to be looked at.
+
+use std::io;
+
+use nix::libc;
+use rustc_hash::FxHashMap;
+
+use crate::memory::ProcessMemory;
+use crate::process::access::explain_denied;
+use crate::process::exit::{Fate, ProcessHandle};
+use crate::process::threads::{self, TidMap};
+use crate::python::code_cache::CodeCache;
+use crate::python::frame::RawFrame;
+use crate::python::layout::for_runtime;
+use crate::python::locate::locate;
+use crate::python::located::Version;
+use crate::python::reader::ProcessReader;
+use crate::python::stack::prove::Verdict;
+use crate::python::stack::thread::{Header, Outcome};
+use crate::python::thread_names::thread_names;
+use crate::{Error, Result};
+
+/// Where in libc's `struct pthread` the kernel's thread id is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PthreadTid {
+    NotSought,
+    Unknown,
+    /// Offset in bytes
+    At(u64),
+}
+
+/// A process and everything needed to look at it.
+#[derive(Debug)]
+pub struct Attached {
+    /// The process, safe from reused pids
+    pub handle: ProcessHandle,
+    /// Which `CPython` it runs
+    pub version: Version,
+    /// Its threads
+    pub reader: ProcessReader,
+    /// Its functions
+    pub codes: CodeCache,
+    /// 3.12 and older have no counter that tells when a code object was replaced
+    has_code_counter: bool,
+    /// Where libc keeps the thread id (3.8 to 3.10), once it was looked for
+    pthread_tid: PthreadTid,
+    tids: TidMap,
+}
+
+/// Looks that are made before the first one counts.
+const ACQUAINT: usize = 20;
+
+/// Looks until every thread's stack has been whole once: from then on its root is known, and what of it moves.
+fn acquaint(reader: &mut ProcessReader) {
+    let whole = |reader: &ProcessReader| {
+        reader
+            .threads()
+            .all(|thread| matches!(thread.outcome, Outcome::NoFrames | Outcome::Stack(Verdict::Whole)))
+    };
+    for _ in 0..ACQUAINT {
+        if whole(reader) || reader.look(|_| false).is_err() {
+            break;
+        }
+    }
+}
+
+impl Attached {
+    /// Finds and understands the interpreter of `pid`.
+    pub fn open(pid: i32) -> Result<Self> {
+        let handle = ProcessHandle::open(pid)?;
+        let memory = ProcessMemory::new(pid);
+        let mut problem = Error::NotReady { pid };
+        for runtime in locate(pid, &memory)? {
+            let layout = match for_runtime(&memory, pid, &runtime) {
+                Ok(layout) => layout,
+                Err(error) => {
+                    problem = error;
+                    continue;
+                }
+            };
+            let has_code_counter = layout.interpreter.code_generation.is_some();
+            let mut reader = ProcessReader::new(Box::new(memory), layout, runtime.address);
+            // A second copy of libpython that was loaded but never started has no thread.
+            if reader.look(|_| false).is_ok() && reader.threads().next().is_some() {
+                acquaint(&mut reader);
+                return Ok(Self {
+                    handle,
+                    version: runtime.version,
+                    reader,
+                    codes: CodeCache::default(),
+                    has_code_counter,
+                    pthread_tid: PthreadTid::NotSought,
+                    tids: TidMap::default(),
+                });
+            }
+        }
+        Err(if handle.has_exited() { Error::ProcessExited { pid } } else { problem })
+    }
+
+    /// Makes sure that the functions of a stack are known by their right names.
+    pub fn learn_codes(&mut self, interpreter: usize, stack: &[RawFrame]) -> io::Result<()> {
+        let generation = self.has_code_counter.then(|| {
+            self.reader.interpreters().get(interpreter).map_or(0, |(_, fields)| fields.code_generation)
+        });
+        let addresses = stack.iter().filter(|frame| !frame.is_marker()).map(|frame| frame.code);
+        let replaced =
+            self.codes.refresh(self.reader.memory(), self.reader.layout(), generation, addresses)?;
+        if replaced {
+            self.reader.forget_pairs();
+        }
+        Ok(())
+    }
+
+    /// The kernel's id of a thread, as our pid namespace counts it; 0 when it cannot be told.
+    pub fn tid(&mut self, header: Header) -> i32 {
+        let pid = self.handle.pid();
+        let inner = if header.native_id != 0 {
+            header.native_id
+        } else {
+            let memory = self.reader.memory();
+            if self.pthread_tid == PthreadTid::NotSought {
+                let ids: Vec<u64> = self.reader.threads().map(|thread| thread.header.python_id).collect();
+                self.pthread_tid = threads::pthread_tid_offset(memory, pid, &ids)
+                    .map_or(PthreadTid::Unknown, PthreadTid::At);
+            }
+            let PthreadTid::At(offset) = self.pthread_tid else { return 0 };
+            u64::from(memory.read_u32(header.python_id.wrapping_add(offset)).unwrap_or(0))
+        };
+        let Ok(inner) = i32::try_from(inner) else { return 0 };
+        if let Some(tid) = self.tids.outer(inner) {
+            return tid;
+        }
+        self.tids = TidMap::read(pid).unwrap_or_default();
+        match (self.tids.outer(inner), self.tids.all()) {
+            (Some(tid), _) => tid,
+            // A child that has just been forked still has its parent's number in the thread state.
+            (None, [only]) => *only,
+            _ => 0,
+        }
+    }
+
+    /// Python's names of the threads of all interpreters, by `threading.get_ident()`.
+    #[must_use]
+    pub fn thread_names(&self) -> FxHashMap<u64, String> {
+        let (memory, layout) = (self.reader.memory(), self.reader.layout());
+        let interpreters = self.reader.interpreters().iter();
+        interpreters
+            .filter_map(|(address, _)| thread_names(memory, layout, *address).ok())
+            .flatten()
+            .collect()
+    }
+
+    /// What an error while looking means: `None` when the process is there and only moved under our eyes.
+    #[must_use]
+    pub fn judge(&self, error: &io::Error) -> Option<Error> {
+        let pid = self.handle.pid();
+        match self.handle.fate() {
+            Fate::Exited | Fate::Replaced => return Some(Error::ProcessExited { pid }),
+            Fate::Running => {}
+        }
+        match error.raw_os_error() {
+            Some(libc::ESRCH) => Some(Error::ProcessExited { pid }),
+            Some(libc::EPERM | libc::EACCES) => Some(explain_denied(pid)),
+            _ => None,
+        }
+    }
+}

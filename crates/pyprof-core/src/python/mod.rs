@@ -1,0 +1,21 @@
+//! `CPython` seen from outside: where its state lies, which version it is, and what its structures mean.
+
+pub mod code;
+pub mod code_cache;
+pub mod frame;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod hostile_reader;
+pub mod layout;
+pub mod lines;
+pub mod locals;
+pub mod locate;
+pub mod located;
+pub mod objects;
+pub mod reader;
+pub mod shared;
+pub mod stack;
+pub mod thread_names;
+pub mod unicode;
+pub mod version;

@@ -1,0 +1,299 @@
+//! A whole process: every interpreter and thread, looked at together in one system call.
+
+use std::io;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::frame::{FrameDecoder, RawFrame};
+use super::layout::Layout;
+use super::shared::{InterpreterFields, SharedFields};
+use super::stack::pairs::Pairs;
+use super::stack::pieces::PieceList;
+use super::stack::thread::{Header, Outcome, ThreadReader};
+use crate::memory::{MAX_PIECES, RemoteMemory};
+
+/// Further looks within one sample after pieces turned out to be the wrong ones.
+const ATTEMPTS: usize = 3;
+/// All stacks of a process together, in bytes: thirty recursions 50,000 deep.
+const MAX_BYTES: usize = 512 << 20;
+/// Thread and interpreter lists longer than this are nonsense, or a cycle.
+const MAX_LIST: usize = 1 << 15;
+
+/// A thread as one look saw it.
+#[derive(Debug, Clone, Copy)]
+pub struct ThreadLook<'a> {
+    /// Address of the thread state: the thread's identity while it lives
+    pub address: u64,
+    /// Index of its interpreter in [`ProcessReader::interpreters`]
+    pub interpreter: usize,
+    /// What its thread state says
+    pub header: Header,
+    /// How the look at its stack ended
+    pub outcome: Outcome,
+    /// Root first, entry markers included
+    pub stack: &'a [RawFrame],
+    /// It held a GIL
+    pub holds_gil: bool,
+}
+
+#[derive(Debug)]
+struct Thread {
+    reader: ThreadReader,
+    interpreter: usize,
+    /// `Again`: to be read in the next call
+    outcome: Outcome,
+}
+
+/// Looks at all Python threads of a process.
+pub struct ProcessReader {
+    memory: Box<dyn RemoteMemory>,
+    layout: Layout,
+    decoder: FrameDecoder,
+    runtime: u64,
+    interpreters: Vec<(u64, InterpreterFields)>,
+    threads: Vec<Thread>,
+    shared: SharedFields,
+    pairs: Pairs,
+    warm: PieceList,
+    main: PieceList,
+    buf: Vec<u8>,
+    main_reads: u64,
+}
+
+impl std::fmt::Debug for ProcessReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProcessReader")
+            .field("runtime", &self.runtime)
+            .field("threads", &self.threads.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl ProcessReader {
+    /// For the `_PyRuntime` at `runtime`.
+    #[must_use]
+    pub fn new(memory: Box<dyn RemoteMemory>, layout: Layout, runtime: u64) -> Self {
+        Self {
+            memory,
+            decoder: FrameDecoder::new(&layout),
+            layout,
+            runtime,
+            interpreters: Vec::new(),
+            threads: Vec::new(),
+            shared: SharedFields::default(),
+            pairs: Pairs::default(),
+            warm: PieceList::default(),
+            main: PieceList::default(),
+            buf: Vec::new(),
+            main_reads: 0,
+        }
+    }
+
+    /// The target's memory.
+    #[must_use]
+    pub fn memory(&self) -> &dyn RemoteMemory {
+        &*self.memory
+    }
+
+    /// The interpreter's layout.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Main reads so far; one a look unless something new came up.
+    #[must_use]
+    pub fn main_reads(&self) -> u64 {
+        self.main_reads
+    }
+
+    /// Every interpreter: its address and its fields in the last look.
+    #[must_use]
+    pub fn interpreters(&self) -> &[(u64, InterpreterFields)] {
+        &self.interpreters
+    }
+
+    /// Forgets which functions call which: their addresses mean something else now.
+    pub fn forget_pairs(&mut self) {
+        self.pairs.clear();
+    }
+
+    /// Looks at every thread, except those for which `rests` is true: they have not run since the last look, so
+    /// their stack is the one of then. An error: the process cannot be read any more.
+    pub fn look(&mut self, rests: impl Fn(u64) -> bool) -> io::Result<()> {
+        for thread in &mut self.threads {
+            if thread.outcome == Outcome::Gone || !rests(thread.reader.address()) {
+                thread.outcome = Outcome::Again;
+            }
+        }
+        if self.interpreters.is_empty() {
+            self.relist()?;
+        }
+        for _ in 0..ATTEMPTS {
+            if !self.read_once()? {
+                continue;
+            }
+            if !self.lists_hold() {
+                self.relist()?;
+            }
+            if self.threads.iter().all(|thread| thread.outcome != Outcome::Again) {
+                return Ok(());
+            }
+        }
+        for thread in self.threads.iter_mut().filter(|thread| thread.outcome == Outcome::Again) {
+            thread.outcome = thread.reader.settle();
+        }
+        Ok(())
+    }
+
+    /// The threads of the last look.
+    pub fn threads(&self) -> impl Iterator<Item = ThreadLook<'_>> {
+        self.threads.iter().map(|thread| {
+            let address = thread.reader.address();
+            let stack = match thread.outcome {
+                Outcome::Stack(_) => thread.reader.stack(),
+                _ => &[],
+            };
+            ThreadLook {
+                address,
+                interpreter: thread.interpreter,
+                header: thread.reader.header(),
+                outcome: thread.outcome,
+                stack,
+                holds_gil: self.interpreters.iter().any(|(_, fields)| fields.gil_holder == address),
+            }
+        })
+    }
+
+    /// One system call for all threads that want one; false when a piece could not be read.
+    fn read_once(&mut self) -> io::Result<bool> {
+        self.warm.clear();
+        self.main.clear();
+        for thread in self.threads.iter_mut().filter(|thread| thread.outcome == Outcome::Again) {
+            thread.reader.plan(&self.layout, &self.decoder, &mut self.warm, &mut self.main);
+        }
+        let addresses: Vec<u64> = self.interpreters.iter().map(|(address, _)| *address).collect();
+        self.shared.plan(&self.layout, self.runtime, &addresses, &mut self.main);
+        let warm_at = self.main.bytes();
+        if warm_at.saturating_add(self.warm.bytes()) > MAX_BYTES {
+            return Err(io::Error::other("the stacks of this process make no sense: they are too large"));
+        }
+        self.buf.resize(warm_at + self.warm.bytes(), 0);
+        let (main_buf, warm_buf) = self.buf.split_at_mut(warm_at);
+        let mut fault = read_all(&*self.memory, &self.warm, warm_buf)?;
+        if fault.is_none() {
+            fault = read_all(&*self.memory, &self.main, main_buf)?;
+        }
+        {
+            if let Some(fault) = fault {
+                let (start, end) = (fault.base as u64, (fault.base + fault.len) as u64);
+                self.threads.iter_mut().for_each(|thread| thread.reader.drop_range(start, end));
+                // A thread state or the interpreter itself may be gone: find out what is there now.
+                self.threads.retain(|thread| !thread.reader.lies_in(start, end));
+                if self.shared.covers(start) {
+                    self.interpreters.clear();
+                }
+                self.relist()?;
+                return Ok(false);
+            }
+        }
+        self.main_reads += 1;
+        for thread in self.threads.iter_mut().filter(|thread| thread.outcome == Outcome::Again) {
+            thread.outcome = thread.reader.interpret(
+                &*self.memory,
+                &self.layout,
+                &self.decoder,
+                &self.buf,
+                warm_at,
+                &mut self.pairs,
+            );
+        }
+        for (address, fields) in &mut self.interpreters {
+            *fields = self.shared.interpreter(&self.layout, self.runtime, *address, &self.buf);
+        }
+        Ok(true)
+    }
+
+    /// Compares the lists of interpreters and threads with what the last read says; true when nothing is new.
+    /// New threads and interpreters appear at the head of their lists, so the heads tell.
+    fn lists_hold(&self) -> bool {
+        let mut next = self.shared.first_interpreter(&self.layout, self.runtime, &self.buf);
+        for (index, (address, fields)) in self.interpreters.iter().enumerate() {
+            let head = self.threads.iter().find(|thread| thread.interpreter == index);
+            if *address != next || head.map_or(0, |thread| thread.reader.address()) != fields.threads_head {
+                return false;
+            }
+            next = fields.next;
+        }
+        next == 0 && self.threads.iter().all(|thread| thread.outcome != Outcome::Gone)
+    }
+
+    /// Walks the lists of interpreters and threads. What is known of a thread that is still there is kept.
+    fn relist(&mut self) -> io::Result<()> {
+        let memory = &*self.memory;
+        let heads = self.runtime + self.layout.runtime.interpreters_head;
+        let interpreters = walk_list(memory, heads, self.layout.interpreter.next, MAX_LIST)?;
+        let mut old: FxHashMap<u64, Thread> =
+            self.threads.drain(..).map(|thread| (thread.reader.address(), thread)).collect();
+        for (index, &interpreter) in interpreters.iter().enumerate() {
+            let heads = interpreter + self.layout.interpreter.threads_head;
+            // The bound is on all threads together: each of many interpreters could have a list that goes round.
+            let room = MAX_LIST - self.threads.len().min(MAX_LIST);
+            for address in walk_list(memory, heads, self.layout.thread.next, room)? {
+                let known = old.remove(&address).filter(|thread| thread.outcome != Outcome::Gone);
+                let mut thread = known.unwrap_or_else(|| Thread {
+                    reader: ThreadReader::new(&self.layout, address, interpreter),
+                    interpreter: index,
+                    outcome: Outcome::Again,
+                });
+                thread.interpreter = index;
+                self.threads.push(thread);
+            }
+        }
+        self.interpreters =
+            interpreters.into_iter().map(|address| (address, InterpreterFields::default())).collect();
+        Ok(())
+    }
+}
+
+/// User space ends far below 2^57 on every architecture; what lies above is no pointer, and sums with it wrap.
+fn plausible(address: u64) -> bool {
+    address != 0 && address.is_multiple_of(8) && address >> 57 == 0
+}
+
+/// The addresses of a linked list whose first pointer is at `head` and whose others are at `next` in each item.
+/// It ends where it goes round, and after `most` items.
+fn walk_list(memory: &dyn RemoteMemory, head: u64, next: u64, most: usize) -> io::Result<Vec<u64>> {
+    let mut list = Vec::new();
+    let mut met = FxHashSet::default();
+    let mut address = memory.read_u64(head)?;
+    while plausible(address) && list.len() < most && met.insert(address) {
+        list.push(address);
+        // An item that vanishes half-way ends the walk; the heads will differ in the next look.
+        let Ok(following) = memory.read_u64(address.saturating_add(next)) else { break };
+        address = following;
+    }
+    Ok(list)
+}
+
+/// Reads a list, in as many calls as it takes; the piece at fault when one cannot be read.
+fn read_all(
+    memory: &dyn RemoteMemory,
+    list: &PieceList,
+    buf: &mut [u8],
+) -> io::Result<Option<crate::memory::Piece>> {
+    let mut done = 0;
+    for pieces in list.pieces().chunks(MAX_PIECES) {
+        let want: usize = pieces.iter().map(|piece| piece.len).sum();
+        let count = match memory.read_pieces(pieces, &mut buf[done..done + want]) {
+            Ok(count) => count,
+            Err(error) if error.raw_os_error() == Some(nix::libc::EFAULT) => 0,
+            Err(error) => return Err(error),
+        };
+        done += count;
+        if count < want {
+            return Ok(list.at_fault(done));
+        }
+    }
+    Ok(None)
+}

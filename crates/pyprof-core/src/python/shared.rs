@@ -1,0 +1,106 @@
+//! What all threads of a process share and every look needs: thread lists, the GIL, the code counter.
+
+use super::frame::word;
+use super::layout::Layout;
+use super::stack::copies::Copy;
+use super::stack::pieces::{PieceList, join};
+use crate::memory::Piece;
+
+/// Fields nearer to each other than this are read as one piece.
+const GAP: u64 = 512;
+
+/// One interpreter's fields in a look.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InterpreterFields {
+    /// Next interpreter
+    pub next: u64,
+    /// Newest thread state
+    pub threads_head: u64,
+    /// Moves whenever a code object is made or freed; 0 where the version has no such counter
+    pub code_generation: u64,
+    /// The thread state that holds this interpreter's GIL, 0 for none
+    pub gil_holder: u64,
+    /// A garbage collection is running
+    pub collecting: bool,
+}
+
+/// Plans and decodes the shared fields.
+#[derive(Debug, Default)]
+pub struct SharedFields {
+    copy: Copy,
+    ranges: Vec<(u64, u64)>,
+}
+
+impl SharedFields {
+    /// Adds the pieces for the runtime at `runtime` and its `interpreters`.
+    pub fn plan(&mut self, layout: &Layout, runtime: u64, interpreters: &[u64], main: &mut PieceList) {
+        self.ranges.clear();
+        let fields = &layout.runtime;
+        let mut want = |base: u64, offset: Option<u64>| {
+            if let Some(offset) = offset {
+                self.ranges.push((base + offset, base + offset + 8));
+            }
+        };
+        want(runtime, Some(fields.interpreters_head));
+        want(runtime, fields.tstate_current);
+        let fields = &layout.interpreter;
+        for &interpreter in interpreters {
+            want(interpreter, Some(fields.next));
+            want(interpreter, Some(fields.threads_head));
+            want(interpreter, fields.gc_collecting);
+            want(interpreter, fields.code_generation.map(|counter| counter.offset));
+            if !layout.free_threaded {
+                want(interpreter, fields.gil_pointer);
+                want(interpreter, fields.gil.as_ref().map(|gil| gil.locked));
+                want(interpreter, fields.gil.as_ref().map(|gil| gil.holder));
+            }
+        }
+        join(&mut self.ranges, GAP);
+        self.copy.clear();
+        for &(start, end) in &self.ranges {
+            let len = (end - start) as usize;
+            let offset = main.push(start, len);
+            self.copy.push(Piece { base: start as usize, len }, offset);
+        }
+        self.copy.seal();
+    }
+
+    /// Whether `address` is among what was planned.
+    #[must_use]
+    pub fn covers(&self, address: u64) -> bool {
+        self.ranges.iter().any(|(start, end)| (*start..*end).contains(&address))
+    }
+
+    fn word(&self, buf: &[u8], address: u64) -> u64 {
+        self.copy.bytes(buf, address, 8).and_then(|bytes| word(bytes, 0)).unwrap_or(0)
+    }
+
+    /// `interpreters.head`.
+    #[must_use]
+    pub fn first_interpreter(&self, layout: &Layout, runtime: u64, buf: &[u8]) -> u64 {
+        self.word(buf, runtime + layout.runtime.interpreters_head)
+    }
+
+    /// The fields of the interpreter at `address`; `main` is the main interpreter, whose GIL others may share.
+    #[must_use]
+    pub fn interpreter(&self, layout: &Layout, runtime: u64, address: u64, buf: &[u8]) -> InterpreterFields {
+        let fields = &layout.interpreter;
+        let at = |offset: u64| self.word(buf, address + offset);
+        let code_generation = fields.code_generation.map_or(0, |counter| match counter.width {
+            4 => at(counter.offset) & 0xffff_ffff,
+            _ => at(counter.offset),
+        });
+        let gil_holder = match (layout.runtime.tstate_current, &fields.gil) {
+            (Some(offset), _) => self.word(buf, runtime + offset),
+            (None, Some(gil)) if at(gil.locked) as i32 == 1 => at(gil.holder),
+            _ => 0,
+        };
+        InterpreterFields {
+            next: at(fields.next),
+            threads_head: at(fields.threads_head),
+            code_generation,
+            gil_holder,
+            collecting: fields.gc_collecting.is_some_and(|offset| at(offset) & 0xffff_ffff != 0),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Two copies of one thread's stack, and what can be asked of them.
+
+use super::copies::Copy;
+use crate::python::frame::{FrameDecoder, RawFrame};
+
+/// One look at one thread: two moments, two copies.
+#[derive(Debug)]
+pub struct Look<'a> {
+    /// What the system calls brought back
+    pub buf: &'a [u8],
+    /// Where in it the two copies are
+    pub copies: [&'a Copy; 2],
+    /// The current frame, read just before each copy; 0 when the thread runs no Python code
+    pub tops: [u64; 2],
+    /// The chunk in use: within it callers lie below their callees
+    pub chunk: std::ops::Range<u64>,
+    /// Where in it the part in use ended between the copies (`datastack_top`)
+    pub used_to: u64,
+    /// How this version's frames are laid out
+    pub decoder: &'a FrameDecoder,
+}
+
+/// How a walk from a top towards the root ended.
+#[derive(Debug, Clone, std::marker::Copy, PartialEq, Eq)]
+pub enum Walk {
+    /// At a frame without a caller
+    Root,
+    /// At an address that the copy does not hold
+    Unknown(u64),
+    /// It went round, or met a frame that has returned
+    Nonsense,
+}
+
+impl Look<'_> {
+    fn frame(&self, copy: usize, address: u64) -> Option<RawFrame> {
+        self.decoder.decode(address, self.copies[copy].bytes(self.buf, address, self.decoder.prefix())?)
+    }
+
+    /// Fills `chain` with the frames from `top` down to the one without a caller, as `copy` has them, root
+    /// first.
+    pub fn walk(&self, copy: usize, top: u64, chain: &mut Vec<RawFrame>) -> Walk {
+        chain.clear();
+        // More frames than the copy has room for: the chain goes round.
+        let most = self.copies[copy].size() / self.decoder.prefix() + 1;
+        let mut address = top;
+        let mut end = Walk::Root;
+        while address != 0 {
+            if chain.len() > most {
+                end = Walk::Nonsense;
+                break;
+            }
+            let Some(frame) = self.frame(copy, address) else {
+                end = Walk::Unknown(address);
+                break;
+            };
+            // A frame that has returned has no code any more (3.14+).
+            if frame.code == 0 && !frame.is_marker() {
+                end = Walk::Nonsense;
+                break;
+            }
+            chain.push(frame);
+            let caller = frame.previous;
+            if caller >= address && self.chunk.contains(&address) && self.chunk.contains(&caller) {
+                end = Walk::Nonsense;
+                break;
+            }
+            address = caller;
+        }
+        chain.reverse();
+        end
+    }
+
+    /// The same frame, doing the same thing, in both copies.
+    #[must_use]
+    pub fn still(&self, frame: &RawFrame) -> bool {
+        (0..2).all(|copy| self.frame(copy, frame.address) == Some(*frame))
+    }
+
+    /// The same frame in both copies, whatever it does.
+    #[must_use]
+    pub fn stays(&self, frame: &RawFrame) -> bool {
+        (0..2).all(|copy| self.frame(copy, frame.address).is_some_and(|other| other.is_same_call(frame)))
+    }
+
+    /// A frame of an earlier stack that stands where it stood and has not returned.
+    #[must_use]
+    pub fn lives(&self, frame: &RawFrame) -> bool {
+        let used = !self.chunk.contains(&frame.address) || frame.address < self.used_to;
+        used && frame.executing && self.still(frame)
+    }
+
+    /// The same function's frame in both copies.
+    #[must_use]
+    pub fn keeps_code(&self, frame: &RawFrame) -> bool {
+        (0..2).all(|copy| self.frame(copy, frame.address).is_some_and(|other| other.code == frame.code))
+    }
+
+    /// How many frames of `chain` from the root on are certain: they belong to the thread's stack at both
+    /// moments (`other` is the chain of the other one), and all but the last of them stood still, so each of
+    /// their calls is the one that was going on.
+    ///
+    /// That a frame looks the same in both copies is not enough: a frame that has returned goes on to look so
+    /// until another takes its place, while its caller is elsewhere.
+    #[must_use]
+    pub fn certain(&self, chain: &[RawFrame], other: &[RawFrame]) -> usize {
+        let shared = chain.iter().zip(other).take_while(|(one, two)| one.is_same_call(two)).count();
+        for (index, frame) in chain[..shared].iter().enumerate() {
+            if !self.still(frame) {
+                return if self.stays(frame) { index + 1 } else { index };
+            }
+        }
+        // Nothing ends a stack without a root; a known one holds it alone.
+        shared.max(1)
+    }
+}

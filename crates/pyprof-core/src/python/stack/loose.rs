@@ -1,0 +1,160 @@
+//! Frames that lie outside the data stack: generators, coroutines, entry markers on the C stack, and every
+//! frame object up to 3.10. Their addresses are predicted from the looks before.
+
+use super::pieces::join;
+
+/// A frame that moved is copied twice for this many looks more.
+const HOT_FOR: u32 = 64;
+/// How many addresses are kept that the last stack did not go through.
+const MAX_IDLE: usize = 48;
+/// The same where every frame is an object of its own (3.8 to 3.10): one for each function in use.
+const MAX_IDLE_OBJECTS: usize = 192;
+/// Looks after which an address is dropped that no stack has ever gone through. Not sooner: reading such places
+/// before the hot part has been measured to help, as a longer warm-up.
+const UNCONFIRMED_FOR: u32 = 4096;
+/// Pieces that move are joined across gaps up to this many bytes: a piece costs as much as copying some KiB.
+const HOT_GAP: u64 = 2048;
+/// Pieces at rest are read without hurry.
+const COLD_GAP: u64 = 4096;
+
+#[derive(Debug, Clone, Copy)]
+struct LooseFrame {
+    address: u64,
+    seen: u32,
+    moved: u32,
+    /// A stack went through it
+    confirmed: bool,
+}
+
+/// Predicted addresses.
+#[derive(Debug)]
+pub struct Loose {
+    /// Sorted by address
+    frames: Vec<LooseFrame>,
+    round: u32,
+    max_idle: usize,
+    objects: bool,
+}
+
+impl Loose {
+    /// `objects`: every frame of this version is an object of its own.
+    #[must_use]
+    pub fn new(objects: bool) -> Self {
+        Self {
+            frames: Vec::new(),
+            round: 0,
+            max_idle: if objects { MAX_IDLE_OBJECTS } else { MAX_IDLE },
+            objects,
+        }
+    }
+
+    /// A look begins.
+    pub fn begin(&mut self) {
+        self.round = self.round.wrapping_add(1);
+    }
+
+    /// The stack went through `address`; `moving`: it stood differently than in the look before.
+    pub fn seen(&mut self, address: u64, moving: bool) {
+        let round = self.round;
+        match self.frames.binary_search_by_key(&address, |frame| frame.address) {
+            Ok(index) => {
+                let frame = &mut self.frames[index];
+                frame.seen = round;
+                frame.confirmed = true;
+                if moving {
+                    frame.moved = round;
+                }
+            }
+            Err(index) => {
+                self.frames.insert(index, LooseFrame { address, seen: round, moved: round, confirmed: true });
+            }
+        }
+    }
+
+    /// The addresses may hold frames: a link or the thread itself led there.
+    pub fn suspect(&mut self, addresses: &[u64]) {
+        let (round, confirmed) = (self.round, self.objects);
+        let new = |&address: &u64| LooseFrame { address, seen: round, moved: round, confirmed };
+        self.frames.extend(addresses.iter().map(new));
+        // A stable sort: what is known of an address already stands before the suspicion.
+        self.frames.sort_by_key(|frame| frame.address);
+        self.frames.dedup_by_key(|frame| frame.address);
+    }
+
+    /// Whether the address is predicted.
+    #[must_use]
+    pub fn knows(&self, address: u64) -> bool {
+        self.frames.binary_search_by_key(&address, |frame| frame.address).is_ok()
+    }
+
+    /// `address` cannot be read any more.
+    pub fn forget(&mut self, start: u64, end: u64) {
+        self.frames.retain(|frame| !(start..end).contains(&frame.address));
+    }
+
+    /// A look ended whose stack went through `in_stack` loose frames: drops the addresses used least recently.
+    pub fn trim(&mut self, in_stack: usize) {
+        let round = self.round;
+        self.frames.retain(|frame| frame.confirmed || round.wrapping_sub(frame.seen) <= UNCONFIRMED_FOR);
+        if self.frames.len() <= in_stack + self.max_idle {
+            return;
+        }
+        let mut ages: Vec<u32> = self.frames.iter().map(|frame| round.wrapping_sub(frame.seen)).collect();
+        let keep = in_stack + self.max_idle * 3 / 4;
+        let (_, &mut limit, _) = ages.select_nth_unstable(keep);
+        self.frames.retain(|frame| round.wrapping_sub(frame.seen) < limit.max(1));
+    }
+
+    /// The ranges to copy twice, and those at rest, for frames of `len` bytes.
+    ///
+    /// At rest is what has stood still for a while. Of frame objects, which are kept and used again, one that
+    /// the last stack did not go through matters only when the thread is there now, moving.
+    pub fn ranges(&self, len: u64, hot: &mut Vec<(u64, u64)>, cold: &mut Vec<(u64, u64)>) {
+        hot.clear();
+        cold.clear();
+        for frame in &self.frames {
+            let idle = self.objects && self.round.wrapping_sub(frame.seen) > 1;
+            let moves = self.round.wrapping_sub(frame.moved) <= HOT_FOR;
+            let list = if moves || idle { &mut *hot } else { &mut *cold };
+            list.push((frame.address, frame.address.saturating_add(len)));
+        }
+        join(hot, HOT_GAP);
+        join(cold, COLD_GAP);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HOT_FOR, Loose, MAX_IDLE};
+
+    #[test]
+    fn moving_frames_are_hot_and_cool_down() {
+        let mut loose = Loose::new(false);
+        let (mut hot, mut cold) = (Vec::new(), Vec::new());
+        loose.begin();
+        loose.seen(0x1000, true);
+        loose.ranges(80, &mut hot, &mut cold);
+        assert_eq!((hot.len(), cold.len()), (1, 0));
+        for _ in 0..=HOT_FOR {
+            loose.begin();
+            loose.seen(0x1000, false);
+        }
+        loose.ranges(80, &mut hot, &mut cold);
+        assert_eq!((hot.len(), cold.len()), (0, 1));
+    }
+
+    #[test]
+    fn the_least_recently_seen_are_dropped_and_the_stack_stays() {
+        let mut loose = Loose::new(false);
+        for address in 0..200 {
+            loose.begin();
+            loose.seen(0x10_0000 + address * 0x1_0000, true);
+            loose.seen(0x1000, false);
+            loose.trim(1);
+        }
+        assert!(loose.knows(0x1000));
+        assert!(loose.knows(0x10_0000 + 199 * 0x1_0000));
+        assert!(!loose.knows(0x10_0000));
+        assert!(loose.frames.len() <= MAX_IDLE + 1);
+    }
+}

@@ -1,0 +1,14 @@
+//! Stacks that really happened, out of memory that keeps changing.
+
+pub mod call_site;
+pub mod chunks;
+pub mod copies;
+pub mod look;
+pub mod loose;
+pub mod objects;
+pub mod pairs;
+pub mod pieces;
+pub mod prove;
+pub mod roots;
+pub mod thread;
+pub mod window;

@@ -1,0 +1,137 @@
+//! Which call sites have been seen to call which functions: the proof for the part of a stack that was moving.
+
+use rustc_hash::FxHashMap;
+
+/// A call is proven once it was certain this often...
+const MIN_SEEN: u32 = 3;
+/// ...and made up at least one in this many of all certain sightings of its callee.
+const MIN_SHARE: u32 = 50;
+/// More calls than this are forgotten, all at once: a program that makes functions without end.
+const MAX_CALLS: usize = 1 << 18;
+/// What one look at the call site itself is worth.
+const CONFIRMED: u32 = 1 << 30;
+
+/// A call site and what it calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Call {
+    /// The caller's code object
+    pub caller: u64,
+    /// The caller's instruction, as its frame has it; [`ANYWHERE`] where the site is not known
+    pub instruction: u64,
+    /// The callee's code object
+    pub callee: u64,
+}
+
+/// For a call of which only caller and callee are known.
+pub const ANYWHERE: u64 = u64::MAX;
+
+/// Calls that were certain, with how often.
+#[derive(Debug, Default)]
+pub struct Pairs {
+    seen: FxHashMap<Call, u32>,
+    callees: FxHashMap<u64, u32>,
+    /// A certain site of each caller and callee: the latest
+    sites: FxHashMap<(u64, u64), u64>,
+    /// How often a call's site could have been asked
+    asked: FxHashMap<Call, u32>,
+    /// See [`Pairs::confirm_from`]
+    just_made: FxHashMap<Call, u64>,
+}
+
+impl Pairs {
+    /// Counts one certain sighting.
+    pub fn learn(&mut self, call: Call) {
+        if self.seen.len() >= MAX_CALLS {
+            self.clear();
+        }
+        let seen = self.seen.entry(call).or_default();
+        *seen = seen.saturating_add(1);
+        let total = self.callees.entry(call.callee).or_default();
+        *total = total.saturating_add(1);
+    }
+
+    /// Running frames or the call site itself show this call.
+    pub fn confirm(&mut self, call: Call) {
+        let seen = self.seen.entry(call).or_default();
+        *seen = seen.saturating_add(CONFIRMED);
+    }
+
+    /// Whether to look at the call site itself now. A site can be specialised later, so it is asked again, but
+    /// each time after twice as many occasions.
+    pub fn worth_asking(&mut self, call: Call) -> bool {
+        if self.asked.len() >= MAX_CALLS {
+            self.asked.clear();
+        }
+        let times = self.asked.entry(call).or_default();
+        *times = times.saturating_add(1);
+        *times < 64 || times.is_power_of_two()
+    }
+
+    /// Whether the call has been certain often enough to be believed where it is not.
+    #[must_use]
+    pub fn proven(&self, call: Call) -> bool {
+        let seen = self.seen.get(&call).copied().unwrap_or(0);
+        seen >= MIN_SEEN && seen >= self.callees.get(&call.callee).copied().unwrap_or(0) / MIN_SHARE
+    }
+
+    /// A caller that stands at `call` has just called the callee, from the instruction `site`.
+    pub fn confirm_from(&mut self, call: Call, site: u64) {
+        if self.just_made.len() >= MAX_CALLS {
+            self.just_made.clear();
+        }
+        self.just_made.insert(call, site);
+    }
+
+    /// Where the call was made that a caller standing at `call` is in or has just made, if that is proven.
+    #[must_use]
+    pub fn proven_site(&self, call: Call) -> Option<u64> {
+        if self.proven(call) { Some(call.instruction) } else { self.just_made.get(&call).copied() }
+    }
+
+    /// Remembers where a caller stood, certain, when it called.
+    pub fn learn_site(&mut self, call: Call) {
+        if self.sites.len() >= MAX_CALLS {
+            self.sites.clear();
+        }
+        self.sites.insert((call.caller, call.callee), call.instruction);
+    }
+
+    /// Where the caller was last seen, certain, to call that callee.
+    #[must_use]
+    pub fn site(&self, caller: u64, callee: u64) -> Option<u64> {
+        self.sites.get(&(caller, callee)).copied()
+    }
+
+    /// Forgets everything: the addresses of code objects mean something else now.
+    pub fn clear(&mut self) {
+        self.seen.clear();
+        self.callees.clear();
+        self.sites.clear();
+        self.asked.clear();
+        self.just_made.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Call, MIN_SEEN, MIN_SHARE, Pairs};
+
+    #[test]
+    fn a_call_must_be_seen_often_and_not_be_a_rarity_of_its_callee() {
+        let mut pairs = Pairs::default();
+        let often = Call { caller: 1, instruction: 10, callee: 2 };
+        let rare = Call { caller: 3, instruction: 30, callee: 2 };
+        for _ in 0..MIN_SEEN {
+            assert!(!pairs.proven(often));
+            pairs.learn(often);
+            pairs.learn(rare);
+        }
+        assert!(pairs.proven(often) && pairs.proven(rare));
+        for _ in 0..MIN_SEEN * MIN_SHARE * 2 {
+            pairs.learn(often);
+        }
+        assert!(pairs.proven(often) && !pairs.proven(rare));
+        pairs.confirm(rare);
+        assert!(pairs.proven(rare));
+    }
+}

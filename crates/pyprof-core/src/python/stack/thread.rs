@@ -1,0 +1,360 @@
+//! One thread's stack: which pieces to read for the next look, and what they say.
+
+use rustc_hash::FxHashSet;
+
+use super::call_site;
+use super::chunks::{self, Chunk};
+use super::copies::Copy;
+use super::look::Look;
+use super::loose::Loose;
+use super::pairs::Pairs;
+use super::pieces::PieceList;
+use super::prove::{Prover, Verdict};
+use super::window::Window;
+use crate::memory::RemoteMemory;
+use crate::python::frame::{FrameDecoder, RawFrame, word};
+use crate::python::layout::{DATASTACK_TOP_AFTER_CHUNK, FrameRoot, Layout};
+
+/// Bytes above the highest frame seen lately that are copied too: the stack may grow between looks.
+const MARGIN: u64 = 512;
+/// Rest of the stack below this much is not read by the warm-up: it would take longer than it warms.
+const MAX_WARM: u64 = 16 << 10;
+/// Smallest page of any supported architecture.
+const PAGE: u64 = 4096;
+/// A new address is followed through at most this many frames not met before.
+const MAX_EXPLORE: usize = 1 << 17;
+/// The current frame's `_PyCFrame` (3.11, 3.12) was one of the last few.
+const MAX_CFRAMES: usize = 8;
+
+/// What the thread state says of itself.
+#[derive(Debug, Clone, std::marker::Copy, Default, PartialEq, Eq)]
+pub struct Header {
+    /// Next thread state of the interpreter
+    pub next: u64,
+    /// The interpreter
+    pub interp: u64,
+    /// `threading.get_ident()`
+    pub python_id: u64,
+    /// Kernel thread id as the target's pid namespace counts it (3.11+), else 0
+    pub native_id: u64,
+}
+
+/// How a look at a thread ended.
+#[derive(Debug, Clone, std::marker::Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// There is a stack (see [`Prover`]'s verdict)
+    Stack(Verdict),
+    /// The thread runs no Python code
+    NoFrames,
+    /// The pieces were the wrong ones; they have been corrected, a second look will do
+    Again,
+    /// The thread state is none any more
+    Gone,
+}
+
+/// Where in the buffers the pieces of the planned look are.
+#[derive(Debug, Default)]
+struct Plan {
+    top: [Vec<usize>; 2],
+    cframe_pointer: usize,
+    header: usize,
+    copies: [Copy; 2],
+    /// Ranges of the warm-up read, whose place in the buffer is not known while planning
+    warm: Vec<(crate::memory::Piece, usize)>,
+}
+
+/// Reads one thread's stack again and again.
+#[derive(Debug)]
+pub struct ThreadReader {
+    address: u64,
+    header_len: usize,
+    interp: u64,
+    chunks: Vec<Chunk>,
+    window: Window,
+    loose: Loose,
+    cframes: Vec<u64>,
+    prover: Prover,
+    plan: Plan,
+    header: Header,
+    hot: Vec<(u64, u64)>,
+    cold: Vec<(u64, u64)>,
+}
+
+impl ThreadReader {
+    /// For the thread state at `address` of the interpreter at `interp`.
+    #[must_use]
+    pub fn new(layout: &Layout, address: u64, interp: u64) -> Self {
+        let thread = &layout.thread;
+        let root = match thread.frame_root {
+            FrameRoot::FrameObject(offset)
+            | FrameRoot::CFrame(offset, _)
+            | FrameRoot::CurrentFrame(offset) => offset,
+        };
+        let ends = [
+            thread.next + 8,
+            thread.interp + 8,
+            root + 8,
+            thread.thread_id + 8,
+            thread.native_thread_id.map_or(0, |offset| offset + 8),
+            thread.datastack_chunk.map_or(0, |offset| offset + 16),
+        ];
+        Self {
+            address,
+            header_len: ends.into_iter().max().unwrap_or(0) as usize,
+            interp,
+            chunks: Vec::new(),
+            window: Window::default(),
+            loose: Loose::new(layout.version < (3, 11)),
+            cframes: Vec::new(),
+            prover: Prover::default(),
+            plan: Plan::default(),
+            header: Header::default(),
+            hot: Vec::new(),
+            cold: Vec::new(),
+        }
+    }
+
+    /// Address of the thread state.
+    #[must_use]
+    pub fn address(&self) -> u64 {
+        self.address
+    }
+
+    /// Whether a range touches the thread state.
+    #[must_use]
+    pub fn lies_in(&self, start: u64, end: u64) -> bool {
+        self.address < end && start < self.address + self.header_len as u64
+    }
+
+    /// What the thread state said in the last look.
+    #[must_use]
+    pub fn header(&self) -> Header {
+        self.header
+    }
+
+    /// The stack of the last look, root first, entry markers included.
+    #[must_use]
+    pub fn stack(&self) -> &[RawFrame] {
+        self.prover.last().0
+    }
+
+    /// No further look will be made: what the last one showed has to do.
+    #[must_use]
+    pub fn settle(&self) -> Outcome {
+        self.prover.verdict().map_or(Outcome::Again, Outcome::Stack)
+    }
+
+    /// Adds this thread's pieces: to `warm` what is at rest, to `main` the two moments.
+    pub fn plan(
+        &mut self,
+        layout: &Layout,
+        decoder: &FrameDecoder,
+        warm: &mut PieceList,
+        main: &mut PieceList,
+    ) {
+        self.loose.begin();
+        self.prover.begin();
+        let frame_len = decoder.prefix() as u64;
+        self.loose.ranges(frame_len, &mut self.hot, &mut self.cold);
+        if let Some(chunk) = self.chunks.last() {
+            let (low, high) = self.window.range().unwrap_or((chunk.base, chunk.end));
+            let high = high.saturating_add(MARGIN).clamp(chunk.base, chunk.end);
+            let low = low.clamp(chunk.base, high);
+            self.hot.push((low, high));
+            if high - low >= 8 {
+                // Behind the highest frame seen lately: in the page of the leaf, where nothing is written.
+                warm.push(high - 8, 8);
+            }
+            // A frame that starts just below the moving part ends in it.
+            self.cold.push((chunk.base, (low + frame_len).min(chunk.end)));
+            let older = &self.chunks[..self.chunks.len() - 1];
+            self.cold.extend(older.iter().map(|chunk| (chunk.base, chunk.end)));
+        }
+        let plan = &mut self.plan;
+        plan.copies.iter_mut().for_each(Copy::clear);
+        plan.warm.clear();
+        for moment in 0..2 {
+            plan.top[moment].clear();
+            match layout.thread.frame_root {
+                FrameRoot::CFrame(pointer, frame) => {
+                    for cframe in &self.cframes {
+                        plan.top[moment].push(main.push(cframe + frame, 8));
+                    }
+                    if moment == 0 {
+                        plan.cframe_pointer = main.push(self.address + pointer, 8);
+                    }
+                }
+                FrameRoot::FrameObject(offset) | FrameRoot::CurrentFrame(offset) => {
+                    if moment == 0 {
+                        plan.top[0].push(main.push(self.address + offset, 8));
+                    }
+                }
+            }
+            if moment == 1 {
+                plan.header = main.push(self.address, self.header_len);
+            }
+            for &(start, end) in &self.hot {
+                let len = (end - start) as usize;
+                let offset = main.push(start, len);
+                plan.copies[moment].push(crate::memory::Piece { base: start as usize, len }, offset);
+            }
+        }
+        // The first touch of a page after a pause is slow. Touch it before time counts, where nothing is written
+        // that the main read looks at: a line that was just read is slow to write, and would hold the thread up.
+        warm.push(self.address + layout.thread.thread_id, 8);
+        if decoder.frames_are_objects() {
+            for &(start, end) in &self.hot {
+                for page in (start & !(PAGE - 1)..end).step_by(PAGE as usize) {
+                    warm.push(page, 8);
+                }
+            }
+        }
+        let rest: u64 = self.cold.iter().map(|(start, end)| end - start).sum();
+        for &(start, end) in &self.cold {
+            let len = (end - start) as usize;
+            let piece = crate::memory::Piece { base: start as usize, len };
+            let after = main.push(start, len);
+            plan.copies[1].push(piece, after);
+            if rest <= MAX_WARM {
+                plan.warm.push((piece, warm.push(start, len)));
+            } else {
+                plan.copies[0].push(piece, after);
+            }
+        }
+    }
+
+    /// Makes a stack of what was read: `buf` holds the main read, and from `warm_at` on the warm-up.
+    pub fn interpret(
+        &mut self,
+        memory: &dyn RemoteMemory,
+        layout: &Layout,
+        decoder: &FrameDecoder,
+        buf: &[u8],
+        warm_at: usize,
+        pairs: &mut Pairs,
+    ) -> Outcome {
+        for (piece, offset) in self.plan.warm.drain(..) {
+            self.plan.copies[0].push(piece, warm_at + offset);
+        }
+        self.plan.copies.iter_mut().for_each(Copy::seal);
+        let header_bytes = &buf[self.plan.header..self.plan.header + self.header_len];
+        let field = |offset| word(header_bytes, offset).unwrap_or(0);
+        let thread = &layout.thread;
+        self.header = Header {
+            next: field(thread.next),
+            interp: field(thread.interp),
+            python_id: field(thread.thread_id),
+            native_id: thread.native_thread_id.map_or(0, field),
+        };
+        if self.header.interp != self.interp {
+            return Outcome::Gone;
+        }
+        let Some(tops) = self.tops(layout, buf, header_bytes) else { return Outcome::Again };
+        if tops == [0, 0] {
+            return Outcome::NoFrames;
+        }
+        if let Some(offset) = thread.datastack_chunk {
+            let newest = field(offset);
+            if self.chunks.last().map_or(0, |chunk| chunk.base) != newest {
+                self.window.reset();
+                // A chunk that is gone by now will be found in the next look.
+                if chunks::follow(memory, newest, &mut self.chunks).is_err() {
+                    self.chunks.clear();
+                }
+                return Outcome::Again;
+            }
+        }
+        let used_to = thread.datastack_chunk.map_or(0, |offset| field(offset + DATASTACK_TOP_AFTER_CHUNK));
+        let chunk = self.chunks.last().map_or(0..0, |chunk| chunk.base..chunk.end);
+        let look =
+            Look { buf, copies: [&self.plan.copies[0], &self.plan.copies[1]], tops, chunk, used_to, decoder };
+        let mut ask = |caller: &RawFrame, callee: &RawFrame| call_site::find(memory, layout, caller, callee);
+        let (verdict, _) = self.prover.prove(&look, pairs, &mut ask);
+        let unknown = self.prover.unknown().to_vec();
+        self.remember(used_to);
+        let mut found = false;
+        for address in unknown {
+            found |= self.explore(memory, decoder, address);
+        }
+        if found && verdict != Verdict::Whole { Outcome::Again } else { Outcome::Stack(verdict) }
+    }
+
+    /// `[base, end)` could not be read: it is not predicted any more.
+    pub fn drop_range(&mut self, base: u64, end: u64) {
+        self.loose.forget(base, end);
+        self.chunks.retain(|chunk| chunk.end <= base || chunk.base >= end);
+        self.cframes.retain(|cframe| !(base..end).contains(&(cframe + 8)) && !(base..end).contains(cframe));
+        self.window.reset();
+    }
+
+    /// The current frame at both moments; `None` when the `_PyCFrame` was not among the predicted ones.
+    fn tops(&mut self, layout: &Layout, buf: &[u8], header: &[u8]) -> Option<[u64; 2]> {
+        let at = |offset: usize| word(buf, offset as u64).unwrap_or(0);
+        match layout.thread.frame_root {
+            FrameRoot::FrameObject(offset) | FrameRoot::CurrentFrame(offset) => {
+                Some([at(self.plan.top[0][0]), word(header, offset).unwrap_or(0)])
+            }
+            FrameRoot::CFrame(pointer, _) => {
+                let pointers = [at(self.plan.cframe_pointer), word(header, pointer).unwrap_or(0)];
+                if pointers.iter().any(|&pointer| pointer == 0 || pointer >> 57 != 0) {
+                    return Some([0, 0]);
+                }
+                let tops: [Option<u64>; 2] = std::array::from_fn(|moment| {
+                    let index = self.cframes.iter().position(|&cframe| cframe == pointers[moment])?;
+                    Some(at(self.plan.top[moment][index]))
+                });
+                for pointer in pointers {
+                    self.cframes.retain(|&cframe| cframe != pointer);
+                    self.cframes.insert(0, pointer);
+                }
+                self.cframes.truncate(MAX_CFRAMES);
+                // One moment that is known will do.
+                (tops != [None, None]).then(|| tops.map(Option::unwrap_or_default))
+            }
+        }
+    }
+
+    /// Takes from the look just made what the next one should read.
+    fn remember(&mut self, top: u64) {
+        let (stack, changed_from) = self.prover.last();
+        let chunk = self.chunks.last();
+        let mut lowest = top;
+        let mut loose = 0;
+        for (index, frame) in stack.iter().enumerate() {
+            let moved = index >= changed_from;
+            if chunk.is_some_and(|chunk| chunk.holds(frame.address)) {
+                if moved {
+                    lowest = lowest.min(frame.address);
+                }
+            } else if !self.chunks.iter().any(|chunk| chunk.holds(frame.address)) {
+                self.loose.seen(frame.address, moved);
+                loose += 1;
+            }
+        }
+        self.loose.trim(loose);
+        if let Some(chunk) = chunk.filter(|chunk| chunk.holds(lowest)) {
+            self.window.observe(lowest, top.clamp(lowest, chunk.end));
+        }
+    }
+
+    /// Follows the frames from `address` on until one that is known; says whether there was a new one.
+    fn explore(&mut self, memory: &dyn RemoteMemory, decoder: &FrameDecoder, mut address: u64) -> bool {
+        let mut bytes = vec![0; decoder.prefix()];
+        let mut new = FxHashSet::default();
+        let mut order = Vec::new();
+        while order.len() < MAX_EXPLORE {
+            let known = address == 0
+                || !address.is_multiple_of(8)
+                || self.loose.knows(address)
+                || self.chunks.iter().any(|chunk| chunk.holds(address));
+            if known || memory.read_exact(address, &mut bytes).is_err() || !new.insert(address) {
+                break;
+            }
+            let Some(frame) = decoder.decode(address, &bytes) else { break };
+            order.push(address);
+            address = frame.previous;
+        }
+        self.loose.suspect(&order);
+        !order.is_empty()
+    }
+}

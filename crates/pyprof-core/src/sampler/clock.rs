@@ -1,0 +1,102 @@
+//! When to look: absolute deadlines, so that no sample's time depends on how long the last one took.
+
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
+
+use super::Control;
+
+/// Longest uninterrupted sleep, in ns: how long a request to stop can wait.
+const NAP: u64 = 20_000_000;
+
+/// `CLOCK_MONOTONIC` in ns.
+#[must_use]
+pub fn now() -> u64 {
+    read(ClockId::CLOCK_MONOTONIC)
+}
+
+/// CPU time of the calling thread in ns.
+#[must_use]
+pub fn own_cpu() -> u64 {
+    read(ClockId::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// `CLOCK_REALTIME` in ns since the epoch.
+#[must_use]
+pub fn unix_time() -> u64 {
+    read(ClockId::CLOCK_REALTIME)
+}
+
+fn read(clock: ClockId) -> u64 {
+    clock_gettime(clock).map_or(0, |time| Duration::from(time).as_nanos() as u64)
+}
+
+/// A sequence of deadlines.
+#[derive(Debug)]
+pub struct Deadlines {
+    start: u64,
+    period: f64,
+    count: u64,
+    missed: u64,
+}
+
+impl Deadlines {
+    /// `rate` a second from `start` on; the first one is a whole period later.
+    #[must_use]
+    pub fn new(start: u64, rate: f64) -> Self {
+        Self { start, period: 1e9 / rate, count: 0, missed: 0 }
+    }
+
+    /// The next deadline that has not passed yet. Those that have are counted as missed and never made up for:
+    /// a burst of looks would count one moment many times.
+    pub fn next(&mut self, now: u64) -> u64 {
+        let due = (now.saturating_sub(self.start) as f64 / self.period).floor() as u64;
+        self.missed += due.saturating_sub(self.count);
+        self.count = self.count.max(due) + 1;
+        self.start + (self.count as f64 * self.period) as u64
+    }
+
+    /// How many deadlines were missed.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.missed
+    }
+}
+
+/// Sleeps until `deadline`; false when the recording was asked to stop before.
+#[must_use]
+pub fn sleep_until(deadline: u64, control: &Control) -> bool {
+    loop {
+        if control.stop_requested() {
+            return false;
+        }
+        let now = now();
+        if now >= deadline {
+            return true;
+        }
+        let until = TimeSpec::from_duration(Duration::from_nanos(deadline.min(now + NAP)));
+        match clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &until) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            // A clock that cannot sleep: look at once rather than never.
+            Err(_) => return true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Deadlines;
+
+    #[test]
+    fn deadlines_do_not_drift_and_missed_ones_are_skipped() {
+        let mut deadlines = Deadlines::new(1000, 1e7);
+        assert_eq!(deadlines.next(1000), 1100);
+        assert_eq!(deadlines.next(1130), 1200);
+        assert_eq!(deadlines.missed(), 0);
+        assert_eq!(deadlines.next(1510), 1600);
+        assert_eq!(deadlines.missed(), 3);
+        assert_eq!(deadlines.next(1610), 1700);
+    }
+}

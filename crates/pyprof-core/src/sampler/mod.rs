@@ -1,0 +1,209 @@
+//! Looks at a process again and again, on its own thread, and adds up what it saw.
+
+mod clock;
+mod control;
+mod cpu;
+mod priority;
+mod run;
+mod thread;
+mod wait;
+
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::profile::Profile;
+use crate::{Error, Result};
+
+pub use control::Control;
+
+/// Which time counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Elapsed time
+    #[default]
+    Wall,
+    /// Time on a CPU
+    Cpu,
+    /// Elapsed time of the thread that holds the GIL
+    Gil,
+}
+
+/// How to record.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Samples a second, above 0
+    pub rate: f64,
+    /// Stop after this much time; `None`: until the target ends or [`Recorder::stop`]
+    pub duration: Option<Duration>,
+    /// Which time counts, and so which samples are kept
+    pub mode: Mode,
+    /// Keep samples of threads that wait in the kernel too (sleep, I/O, locks)
+    pub idle: bool,
+    /// Keep only threads with one of these names; empty: all
+    pub thread_names: Vec<String>,
+    /// Keep the samples' order in [`Profile::timeline`], up to its bound
+    pub timeline: bool,
+    /// How long to wait for the interpreter when the process is still starting; zero: do not wait
+    pub wait: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            rate: 1000.0,
+            duration: None,
+            mode: Mode::Wall,
+            idle: false,
+            thread_names: Vec::new(),
+            timeline: false,
+            wait: Duration::ZERO,
+        }
+    }
+}
+
+/// Looks a second that no machine could take.
+const MAX_RATE: f64 = 1e6;
+
+impl Options {
+    fn check(&self) -> Result<()> {
+        if self.rate > 0.0 && self.rate <= MAX_RATE {
+            return Ok(());
+        }
+        let text =
+            format!("the rate must be above 0 and at most {MAX_RATE} samples a second, not {}", self.rate);
+        Err(Error::InvalidArgument(text))
+    }
+}
+
+/// The sampler's own health.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Stats {
+    /// Elapsed time in ns since the first deadline
+    pub elapsed_ns: u64,
+    /// Looks at the process that were due and taken
+    pub rounds: u64,
+    /// Deadlines that had passed before they could be met; skipped, never made up for
+    pub missed: u64,
+    /// Looks that brought nothing back
+    pub failed: u64,
+    /// Stacks of threads that were kept
+    pub samples: u64,
+    /// Kept stacks that had to be cut short
+    pub cut: u64,
+    /// Stacks left out because their thread was idle (or not in the mode asked for)
+    pub idle: u64,
+    /// Thread time in ns that was left out with them
+    pub idle_ns: u64,
+    /// CPU time of the sampling thread in ns
+    pub cpu_ns: u64,
+    /// Looks that needed more than one main read
+    pub extra_reads: u64,
+}
+
+/// Why a recording ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndReason {
+    /// The duration was over
+    Duration,
+    /// [`Recorder::stop`]
+    Stopped,
+    /// The target exited
+    Exited,
+    /// The target replaced itself by a program that is not Python
+    Replaced,
+    /// The target changed so that it may not be read any more
+    Denied,
+}
+
+/// A finished recording.
+#[derive(Debug)]
+pub struct Recording {
+    /// What was seen
+    pub profile: Profile,
+    /// How well the sampler kept up
+    pub stats: Stats,
+    /// Why it ended
+    pub end: EndReason,
+    /// Wall-clock start, ns since the epoch
+    pub started_unix_ns: u64,
+    /// `CPython` version of the target
+    pub python_version: String,
+}
+
+/// A recording that runs on its own thread.
+#[derive(Debug)]
+pub struct Recorder {
+    control: Control,
+    thread: Option<JoinHandle<Result<Recording>>>,
+}
+
+impl Recorder {
+    /// Attaches to `pid` and starts. Returns once the target has been understood, before the first sample.
+    pub fn start(pid: i32, options: Options) -> Result<Self> {
+        options.check()?;
+        let control = Control::default();
+        let (ready, attached) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("pyprof-sampler".to_owned())
+            .spawn({
+                let control = control.clone();
+                move || {
+                    // Descriptors and memory of the target are used by this thread alone.
+                    let process = wait::attach(pid, options.wait, &control)?;
+                    let run = run::Run::new(process, options);
+                    // The owner may have given up meanwhile.
+                    let _ = ready.send(());
+                    run.run(&control)
+                }
+            })
+            .map_err(|source| Error::System {
+                operation: "starting the sampling thread".to_owned(),
+                source,
+            })?;
+        let recorder = Self { control, thread: Some(thread) };
+        match attached.recv() {
+            Ok(()) => Ok(recorder),
+            // The thread ended before it was ready: its result says why.
+            Err(_) => match recorder.finish() {
+                Err(error) => Err(error),
+                Ok(_) => Err(Error::NotReady { pid }),
+            },
+        }
+    }
+
+    /// A handle that watches and ends this recording while [`Recorder::finish`] waits on another thread.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// How it goes so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.control.stats()
+    }
+
+    /// Asks the thread to end; [`Recorder::finish`] collects the result.
+    pub fn stop(&self) {
+        self.control.stop();
+    }
+
+    /// Waits for the end and returns what was collected.
+    ///
+    /// # Panics
+    /// When the recording's thread panicked: a defect, passed on to whoever catches it.
+    pub fn finish(mut self) -> Result<Recording> {
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => Err(Error::InvalidArgument("this recording has been collected already".to_owned())),
+        }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

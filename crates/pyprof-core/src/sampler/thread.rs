@@ -1,0 +1,151 @@
+//! One thread under the sampler: its clocks, whether it ran, and where its time goes.
+
+use super::cpu::CpuShares;
+use super::{Mode, Options, Stats};
+use crate::process::thread_clock::{RunState, SchedStat, ThreadClock};
+use crate::profile::{EMPTY_STACK, ProfileBuilder, StackId};
+use crate::python::stack::thread::Header;
+
+/// When a look was, and how much time it stands for.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// ns since the start of the recording
+    pub time: u64,
+    /// ns since the look before
+    pub wall: u64,
+}
+
+/// A thread that is being sampled.
+#[derive(Debug)]
+pub struct SampledThread {
+    index: u32,
+    python_id: u64,
+    native_id: u64,
+    /// `None` when its kernel thread could not be found: then it counts as running, and has no CPU time
+    clock: Option<ThreadClock>,
+    cpu: CpuShares,
+    /// The account before the look at hand
+    before: Option<SchedStat>,
+    /// The account at a look at which the thread was blocked all along: while it stands there, it has not run
+    blocked_at: Option<SchedStat>,
+    rests: bool,
+    /// Its kernel thread is gone
+    ended: bool,
+    last_stack: Option<(StackId, bool)>,
+}
+
+impl SampledThread {
+    /// The thread `tid` of `pid`, `index` in the profile.
+    #[must_use]
+    pub fn new(pid: i32, tid: i32, header: Header, index: u32) -> Self {
+        Self {
+            index,
+            python_id: header.python_id,
+            native_id: header.native_id,
+            clock: ThreadClock::open(pid, tid).ok(),
+            cpu: CpuShares::default(),
+            before: None,
+            blocked_at: None,
+            rests: false,
+            ended: false,
+            last_stack: None,
+        }
+    }
+
+    /// Whether the thread state at its address is still this thread's.
+    #[must_use]
+    pub fn is(&self, header: Header) -> bool {
+        !self.ended && self.python_id == header.python_id && self.native_id == header.native_id
+    }
+
+    /// Index in the profile.
+    #[must_use]
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// `threading.get_ident()`.
+    #[must_use]
+    pub fn python_id(&self) -> u64 {
+        self.python_id
+    }
+
+    /// Reads the account before a look.
+    pub fn ask_whether_it_ran(&mut self) {
+        self.before = match self.clock.as_ref().map(ThreadClock::cpu) {
+            Some(Ok(account)) => Some(account),
+            Some(Err(error)) => {
+                // Thread states and pthread_t are used again at once, but not kernel threads.
+                self.ended |= error.raw_os_error() == Some(nix::libc::ESRCH);
+                None
+            }
+            None => None,
+        };
+        self.rests = self.blocked_at.is_some() && self.blocked_at == self.before;
+    }
+
+    /// It has not run since the last look: its stack is the one of then.
+    #[must_use]
+    pub fn rests(&self) -> bool {
+        self.rests
+    }
+
+    /// The stack of a thread that rests.
+    #[must_use]
+    pub fn resting_stack(&self) -> Option<(StackId, bool)> {
+        self.last_stack.filter(|_| self.rests)
+    }
+
+    /// Adds a sample, or says why not. `stack` and whether it was cut; `None` when no Python code runs.
+    pub fn add(
+        &mut self,
+        stack: Option<(StackId, bool)>,
+        holds_gil: bool,
+        moment: Moment,
+        options: &Options,
+        profile: &mut ProfileBuilder,
+        stats: &mut Stats,
+    ) {
+        let running = !self.rests && self.is_running_now();
+        self.last_stack = stack;
+        let wanted = match options.mode {
+            Mode::Wall => running || options.idle,
+            Mode::Cpu => running,
+            Mode::Gil => holds_gil,
+        };
+        if !wanted {
+            stats.idle += 1;
+            stats.idle_ns += moment.wall;
+        } else if let Some((stack, cut)) = stack {
+            stats.samples += 1;
+            stats.cut += u64::from(cut);
+            let sample = profile.sample(self.index, stack, moment.time, moment.wall);
+            if running {
+                self.cpu.running(sample, moment.wall);
+            }
+        } else if options.idle {
+            // A thread without Python frames still has its time.
+            stats.samples += 1;
+            profile.sample(self.index, EMPTY_STACK, moment.time, moment.wall);
+        }
+        if let Some(account) = self.before {
+            self.cpu.account(account.run_ns, profile);
+        }
+    }
+
+    /// The last word of its account.
+    pub fn settle(&mut self, profile: &mut ProfileBuilder) {
+        if let Some(account) = self.clock.as_ref().and_then(|clock| clock.cpu().ok()) {
+            self.cpu.account(account.run_ns, profile);
+        }
+    }
+
+    /// Asks after the look. A thread that is blocked now and whose account stands as before the look was
+    /// blocked all the time in between: the account moves when a thread leaves its CPU.
+    fn is_running_now(&mut self) -> bool {
+        let Some(clock) = &self.clock else { return true };
+        let blocked = matches!(clock.state(), Ok(RunState::Blocked { .. }));
+        self.blocked_at = self.before.filter(|before| blocked && clock.cpu().is_ok_and(|now| now == *before));
+        !blocked
+    }
+}

@@ -1,0 +1,190 @@
+//! When the kernel says no, the error says why and what helps. Run as root, because the tests need other users
+//! and fewer capabilities.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use nix::libc;
+use pyprof_core::Error;
+use pyprof_core::memory::ProcessMemory;
+use pyprof_core::process::{self, access::explain_denied};
+use pyprof_core::python::locate::locate;
+use support::{Directory, Interpreter, Target, skipped};
+
+const NOBODY: &[&str] = &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+const IDLE: &str = "ready(); wait()";
+
+fn python() -> Option<Interpreter> {
+    if !nix::unistd::geteuid().is_root() {
+        skipped("denied access", "not root");
+        return None;
+    }
+    let python = support::system_python();
+    if python.is_none() {
+        skipped("denied access", "no /usr/bin/python3.N that other users may run");
+    }
+    python
+}
+
+/// Runs `act_when_told` of this test program, copied to where everybody may run it, behind `prefix`.
+fn act(prefix: &[&str], what: &str, pid: i32) -> String {
+    let directory = Directory::new();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = directory.join("actor");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = match prefix {
+        [first, rest @ ..] => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(&program);
+            command
+        }
+        [] => Command::new(&program),
+    };
+    command.args(["--exact", "act_when_told", "--nocapture"]).env("PYPROF_ACT", format!("{what} {pid}"));
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text.lines()
+        .filter_map(|line| line.split_once("says: "))
+        .map(|(_, said)| said)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn say(result: pyprof_core::Result<()>) {
+    match result {
+        Ok(()) => println!("says: OK"),
+        Err(error) => println!("says: {} {error}", error.code()),
+    }
+}
+
+/// The part that is played by another user; nothing at all in an ordinary run.
+#[test]
+fn act_when_told() {
+    let Ok(told) = std::env::var("PYPROF_ACT") else { return };
+    let (what, pid) = told.split_once(' ').unwrap();
+    let pid: i32 = pid.parse().unwrap();
+    match what {
+        "locate" => say(locate(pid, &ProcessMemory::new(pid)).map(|_| ())),
+        "filtered" => {
+            forbid_reading();
+            say(locate(pid, &ProcessMemory::new(pid)).map(|_| ()));
+        }
+        "explain" => say(Err(explain_denied(pid))),
+        "list" => {
+            for process in process::list().unwrap() {
+                println!("says: {} {:?} {:?}", process.pid, process.python_version, process.obstacle);
+            }
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// Installs a seccomp filter that answers `process_vm_readv` with EPERM, as Docker's did before Linux 4.8.
+fn forbid_reading() {
+    let statement = |code, k| libc::sock_filter { code, jt: 0, jf: 0, k };
+    let mut program = [
+        statement((libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, 0),
+        libc::sock_filter {
+            code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
+            jt: 0,
+            jf: 1,
+            k: libc::SYS_process_vm_readv as u32,
+        },
+        statement(libc::BPF_RET as u16, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        statement(libc::BPF_RET as u16, libc::SECCOMP_RET_ALLOW),
+    ];
+    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    // SAFETY: the filter and its program live until the kernel has copied them.
+    let result =
+        unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter, 0, 0) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+}
+
+#[track_caller]
+fn assert_denied(said: &str, rule: &str, remedy: &str) {
+    assert!(said.starts_with("PERMISSION ") && said.contains(rule) && said.contains(remedy), "{said}");
+}
+
+#[test]
+fn another_users_process() {
+    let Some(python) = python() else { return };
+    let target = Target::python(&python, IDLE);
+    assert_eq!(act(&[], "locate", target.pid), "OK");
+    assert_denied(&act(NOBODY, "locate", target.pid), "runs as root and we run as nobody", "sudo");
+    let listed = act(NOBODY, "list", target.pid);
+    let line = listed.lines().find(|line| line.starts_with(&target.pid.to_string())).unwrap();
+    assert!(line.contains("PERMISSION") && line.contains("sudo"), "{line}");
+}
+
+#[test]
+fn fewer_capabilities_than_the_target() {
+    let Some(python) = python() else { return };
+    let target = Target::python(&python, IDLE);
+    let prefix = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"];
+    assert_denied(
+        &act(&prefix, "locate", target.pid),
+        "holds capabilities that we lack",
+        "--cap-add=SYS_PTRACE",
+    );
+}
+
+#[test]
+fn undumpable_process_of_the_same_user() {
+    let Some(python) = python() else { return };
+    let hide = "import ctypes; ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE\n";
+    for (first, hidden) in [("", false), (hide, true)] {
+        let mut command = Command::new(NOBODY[0]);
+        command.args(&NOBODY[1..]).args(&python.argv);
+        let target = Target::script(command, &format!("{first}{IDLE}"));
+        let said = act(NOBODY, "locate", target.pid);
+        if hidden {
+            assert_denied(&said, "undumpable", "--cap-add=SYS_PTRACE");
+        } else {
+            assert_eq!(said, "OK");
+        }
+    }
+}
+
+#[test]
+fn seccomp_filter_on_ourselves() {
+    let Some(python) = python() else { return };
+    let target = Target::python(&python, IDLE);
+    assert_denied(&act(&[], "filtered", target.pid), "seccomp filter on this process", "seccomp=unconfined");
+}
+
+#[test]
+fn processes_that_are_gone_are_not_called_forbidden() {
+    let Some(python) = python() else { return };
+    let mut target = Target::python(&python, IDLE);
+    target.kill_unreaped();
+    assert!(matches!(explain_denied(target.pid), Error::ProcessExited { .. }));
+    target.kill();
+    assert!(matches!(explain_denied(target.pid), Error::NoSuchProcess { .. }));
+}
+
+/// Without the capabilities that `/proc/PID/map_files` asks for, only the memory of a deleted file is left.
+#[test]
+fn deleted_library_without_capabilities() {
+    if python().is_none() {
+        return;
+    }
+    for minor in [8, 12, 13] {
+        let Some((python, library)) = support::pyenv(minor).zip(support::libpython(minor)) else {
+            return skipped("deleted libpython without capabilities", "a pyenv version is missing");
+        };
+        let directory = Directory::new();
+        let path = directory.join(&format!("libpython3.{minor}.so.1.0"));
+        fs::copy(library, &path).unwrap();
+        let mut command = python.command();
+        command.env("LD_PRELOAD", &path);
+        let target = Target::script(command, IDLE);
+        fs::remove_file(&path).unwrap();
+        let prefix = ["setpriv", "--bounding-set=-sys_admin,-checkpoint_restore"];
+        assert_eq!(act(&prefix, "locate", target.pid), "OK", "3.{minor}");
+    }
+}

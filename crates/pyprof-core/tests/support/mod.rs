@@ -1,0 +1,20 @@
+//! Real Python processes to look at, for every integration test.
+//!
+//! A target says `ready ...` on its standard output once it is where the test wants it; it is killed when its
+//! [`Target`] goes out of scope, and kills itself after five minutes should the test die first.
+#![allow(dead_code, unused_imports, reason = "every test program uses its own part")]
+
+mod files;
+mod inspect;
+mod pythons;
+mod target;
+
+pub use files::{Directory, compile};
+pub use inspect::Inspected;
+pub use pythons::{Interpreter, in_other_root, interpreters, libpython, pyenv, system_python};
+pub use target::{PRELUDE, Target};
+
+/// Says which test could not run here, so that a green result is not read as more than it is.
+pub fn skipped(what: &str, reason: &str) {
+    eprintln!("skipped: {what} ({reason})");
+}
