@@ -1,0 +1,125 @@
+//! `snapshot()`.
+
+use napi::Env;
+use napi::bindgen_prelude::PromiseRaw;
+use napi_derive::napi;
+use pyprof_core::profile::FrameKind;
+use pyprof_core::snapshot::{self, FrameSnapshot, Local, Snapshot, SnapshotOptions, ThreadSnapshot};
+
+use crate::promise;
+
+/// All threads at one moment.
+#[napi(object)]
+pub struct RawSnapshot {
+    pub pid: i32,
+    pub python_version: String,
+    pub executable: String,
+    pub command: Vec<String>,
+    pub threads: Vec<RawThreadSnapshot>,
+}
+
+/// One thread and its stack.
+#[napi(object)]
+pub struct RawThreadSnapshot {
+    pub interpreter: f64,
+    pub name: String,
+    pub python_id: f64,
+    /// 0 when unknown
+    pub tid: i32,
+    pub is_main: bool,
+    pub on_cpu: bool,
+    /// `null` without a GIL
+    pub holds_gil: Option<bool>,
+    pub complete: bool,
+    /// Root first
+    pub frames: Vec<RawFrameSnapshot>,
+}
+
+/// One frame; lines and columns are 0 when unknown, columns are UTF-8 bytes plus 1.
+#[napi(object)]
+pub struct RawFrameSnapshot {
+    /// 0 Python, 1 missing
+    pub kind: u32,
+    pub name: String,
+    pub qualified_name: String,
+    pub file: String,
+    pub first_line: u32,
+    pub line: u32,
+    pub end_line: u32,
+    pub column: u32,
+    pub end_column: u32,
+    pub is_async: bool,
+    pub locals: Option<Vec<RawLocal>>,
+}
+
+/// A local variable as text.
+#[napi(object)]
+pub struct RawLocal {
+    pub name: String,
+    pub is_argument: bool,
+    pub value: String,
+}
+
+/// The number that stands for a kind of frame in JavaScript.
+#[must_use]
+pub fn kind(kind: FrameKind) -> u32 {
+    u32::from(kind as u8)
+}
+
+impl From<Snapshot> for RawSnapshot {
+    fn from(snapshot: Snapshot) -> Self {
+        Self {
+            pid: snapshot.pid,
+            python_version: snapshot.python_version,
+            executable: snapshot.executable,
+            command: snapshot.command,
+            threads: snapshot.threads.into_iter().map(RawThreadSnapshot::from).collect(),
+        }
+    }
+}
+
+impl From<ThreadSnapshot> for RawThreadSnapshot {
+    fn from(thread: ThreadSnapshot) -> Self {
+        Self {
+            interpreter: thread.interpreter as f64,
+            name: thread.name,
+            python_id: thread.python_id as f64,
+            tid: thread.tid,
+            is_main: thread.is_main,
+            on_cpu: thread.on_cpu,
+            holds_gil: thread.holds_gil,
+            complete: thread.complete,
+            frames: thread.frames.into_iter().map(RawFrameSnapshot::from).collect(),
+        }
+    }
+}
+
+impl From<FrameSnapshot> for RawFrameSnapshot {
+    fn from(frame: FrameSnapshot) -> Self {
+        Self {
+            kind: kind(frame.kind),
+            name: frame.name,
+            qualified_name: frame.qualified_name,
+            file: frame.file,
+            first_line: frame.first_line,
+            line: frame.line,
+            end_line: frame.end_line,
+            column: frame.column,
+            end_column: frame.end_column,
+            is_async: frame.is_async,
+            locals: frame.locals.map(|locals| locals.into_iter().map(RawLocal::from).collect()),
+        }
+    }
+}
+
+impl From<Local> for RawLocal {
+    fn from(local: Local) -> Self {
+        Self { name: local.name, is_argument: local.is_argument, value: local.value }
+    }
+}
+
+/// Looks once at every thread of `pid`; `locals`: arguments and locals as bounded text too.
+#[napi(catch_unwind, ts_return_type = "Promise<RawSnapshot>")]
+pub fn snapshot(env: &Env, pid: i32, locals: bool) -> napi::Result<PromiseRaw<'_, RawSnapshot>> {
+    promise::run(env, move || Ok(snapshot::take(pid, SnapshotOptions { locals })?.into()))
+}

@@ -1,0 +1,36 @@
+//! How well the sampler kept up.
+
+use napi_derive::napi;
+use pyprof_core::sampler::Stats;
+
+/// The sampler's own health.
+#[napi(object)]
+pub struct RawStats {
+    pub elapsed_ns: f64,
+    pub rounds: f64,
+    pub missed: f64,
+    pub failed: f64,
+    pub samples: f64,
+    pub cut: f64,
+    pub idle: f64,
+    pub idle_ns: f64,
+    pub cpu_ns: f64,
+    pub extra_reads: f64,
+}
+
+impl From<Stats> for RawStats {
+    fn from(stats: Stats) -> Self {
+        Self {
+            elapsed_ns: stats.elapsed_ns as f64,
+            rounds: stats.rounds as f64,
+            missed: stats.missed as f64,
+            failed: stats.failed as f64,
+            samples: stats.samples as f64,
+            cut: stats.cut as f64,
+            idle: stats.idle as f64,
+            idle_ns: stats.idle_ns as f64,
+            cpu_ns: stats.cpu_ns as f64,
+            extra_reads: stats.extra_reads as f64,
+        }
+    }
+}
