@@ -1,0 +1,72 @@
+import { snapshot } from '../../snapshot.js'
+import type { FrameSnapshot, Snapshot, ThreadSnapshot } from '../../types.js'
+import { UsageError } from '../exit.js'
+import { parse, pidOf } from '../options.js'
+import { plain } from '../terminal/plain.js'
+
+export async function run(args: string[]): Promise<number> {
+  const parsed = parse('dump', args)
+  const pid = pidOf('dump', parsed)
+  if (pid === undefined || parsed.program) throw new UsageError('dump needs a pid', 'dump')
+  const found = await snapshot(pid, { locals: parsed.values['locals'] === true })
+  process.stdout.write(parsed.values['json'] ? `${JSON.stringify(found, null, 2)}\n` : render(found))
+  return 0
+}
+
+/** Like a Python traceback: most recent call last. */
+export function render(snapshot: Snapshot): string {
+  const head =
+    `Process ${snapshot.pid}: ${plain(snapshot.command.join(' '))}\n` +
+    `CPython ${snapshot.pythonVersion} (${plain(snapshot.executable)})\n`
+  return head + snapshot.threads.map((thread) => `\n${renderThread(thread)}`).join('')
+}
+
+function renderThread(thread: ThreadSnapshot): string {
+  const facts = [
+    `python id 0x${thread.pythonId.toString(16)}`,
+    `native id ${thread.nativeId ?? 'unknown'}`,
+    thread.onCpu ? 'on CPU' : 'waiting',
+  ]
+  if (thread.main) facts.unshift('main')
+  if (thread.holdsGil) facts.push('holds the GIL')
+  if (thread.interpreter !== 0) facts.push(`interpreter ${thread.interpreter}`)
+  const head = `Thread "${plain(thread.name)}" (${facts.join(', ')})\n`
+  return head + (thread.frames.length === 0 ? '  [no Python frames]\n' : renderFrames(thread.frames))
+}
+
+/** Deep recursion repeats a frame thousands of times; as in a traceback, three are shown and the rest counted. */
+function renderFrames(frames: FrameSnapshot[]): string {
+  let out = ''
+  let last = ''
+  let repeats = 0
+  const flush = () => {
+    if (repeats > 3)
+      out += `  [Previous frame repeated ${repeats - 3} more ${repeats === 4 ? 'time' : 'times'}]\n`
+  }
+  for (const frame of frames) {
+    const text = renderFrame(frame)
+    if (text === last) {
+      repeats++
+      if (repeats > 3) continue
+    } else {
+      flush()
+      last = text
+      repeats = 1
+    }
+    out += text
+  }
+  flush()
+  return out
+}
+
+function renderFrame(frame: FrameSnapshot): string {
+  if (frame.kind === 'missing') {
+    return '  [missing: stack cut] frames below here changed while they were read\n'
+  }
+  const where = frame.line === null ? '' : `, line ${frame.line}`
+  const name = `${frame.async ? 'async ' : ''}${plain(frame.qualifiedName)}`
+  const locals = (frame.locals ?? []).map(
+    (local) => `      ${local.argument ? 'argument ' : ''}${plain(local.name)} = ${plain(local.value)}\n`,
+  )
+  return `  File "${plain(frame.file)}"${where}, in ${name}\n${locals.join('')}`
+}

@@ -1,0 +1,181 @@
+import { basename } from 'node:path'
+import { PyprofError } from '../../errors.js'
+import { type Format, formats } from '../../formats/index.js'
+import { type Launched, launch } from '../../launch.js'
+import type { Profile } from '../../profile.js'
+import type { RawRecordOptions } from '../../raw.js'
+import { checkOptions, Recording, type SamplingOptions } from '../../record.js'
+import type { Mode } from '../../types.js'
+import { statusOf, statusOfProgram, UsageError } from '../exit.js'
+import { type Parsed, parse, parseDuration, pidOf } from '../options.js'
+import { type Output, openOutput } from '../output.js'
+import { handleSignals } from '../signals.js'
+import { plain } from '../terminal/plain.js'
+import { Progress } from '../terminal/progress.js'
+import { summary } from '../terminal/summary.js'
+
+interface Plan {
+  target: { pid: number } | { program: [string, ...string[]] }
+  sampling: SamplingOptions
+  format: Format
+  /** `-` is standard output. */
+  path: string
+  threads: boolean
+  lines: boolean
+  quiet: boolean
+}
+
+export async function run(args: string[]): Promise<number> {
+  const plan = planOf(parse('record', args))
+  const options = checkOptions(plan.sampling, 'program' in plan.target)
+  const output = await openOutput(plan.path)
+  if ('pid' in plan.target) {
+    await recordInto(output, plan, plan.target.pid, options, null)
+    return 0
+  }
+  let launched: Launched
+  try {
+    const [command, ...programArgs] = plan.target.program
+    launched = await launch(command, programArgs, { stdio: 'inherit' })
+  } catch (error) {
+    await output.discard()
+    throw error
+  }
+  return recordProgram(output, plan, launched, options)
+}
+
+/** The program's own failure comes first: who runs a program this way asks for its status. */
+async function recordProgram(
+  output: Output,
+  plan: Plan,
+  launched: Launched,
+  options: RawRecordOptions,
+): Promise<number> {
+  let failure = 0
+  try {
+    await recordInto(output, plan, launched.pid, options, launched)
+  } catch (error) {
+    failure = statusOf(error)
+    process.stderr.write(`pyprof-rs: ${plain((error as Error).message)}\n`)
+    // Nobody would expect a program to run on unseen that was started to be seen.
+    if (!launched.ended && failure !== statusOf(new PyprofError('ERR_PYPROF_OUTPUT', ''))) {
+      launched.child.kill('SIGTERM')
+      await launched.exit
+      return failure
+    }
+  }
+  return statusOfProgram(await launched.exit) || failure
+}
+
+async function recordInto(
+  output: Output,
+  plan: Plan,
+  pid: number,
+  options: RawRecordOptions,
+  launched: Launched | null,
+): Promise<void> {
+  let stopped = false
+  let recording: Recording | undefined
+  const progress = new Progress()
+  const putBack = handleSignals(launched, () => {
+    stopped = true
+    recording?.stop()
+  })
+  try {
+    recording = await Recording.start(pid, options, launched)
+    if (stopped) recording.stop()
+    if (!plan.quiet) progress.start(() => recording!.stats(), options.rate)
+    const profile = await recording.finish()
+    progress.end()
+    if (profile.stats.samples === 0 && profile.endReason === 'exited') {
+      throw new PyprofError('ERR_PYPROF_PROCESS_EXITED', 'the target ended before anything was seen')
+    }
+    await output.write(profile.to(plan.format, plan))
+    report(profile, plan)
+  } catch (error) {
+    progress.end()
+    await output.discard()
+    throw error
+  } finally {
+    // A program goes on getting our signals: taking the handlers down and up again could lose one.
+    if (!launched) putBack()
+  }
+}
+
+function report(profile: Profile, { quiet, format, path }: Plan): void {
+  if (!quiet) process.stderr.write(summary(profile, format, path === '-' ? undefined : path))
+}
+
+function planOf(parsed: Parsed): Plan {
+  const { values, program } = parsed
+  const target = targetOf(parsed)
+  const text = (name: string) => values[name] as string | undefined
+  const format = formatOf(text('format'), text('output'))
+  const name = program
+    ? basename(program.find((word) => word.endsWith('.py')) ?? program[0]!)
+    : String(pidOf('record', parsed))
+  return {
+    target,
+    sampling: {
+      ...(values['rate'] === undefined ? {} : { rate: rateOf(text('rate')!) }),
+      ...(values['duration'] === undefined ? {} : { duration: parseDuration(text('duration')!) }),
+      mode: modeOf(text('mode') ?? 'wall'),
+      idle: values['idle'] === true,
+      threadNames: (values['thread'] ?? []) as string[],
+      timeline: format === 'speedscope',
+    },
+    format,
+    path: text('output') ?? `pyprof-${name}-${stamp(new Date())}${EXTENSIONS[format]}`,
+    threads: values['threads'] === true,
+    lines: values['lines'] === true,
+    quiet: values['quiet'] === true,
+  }
+}
+
+function targetOf(parsed: Parsed): Plan['target'] {
+  const pid = pidOf('record', parsed)
+  const [command, ...args] = parsed.program ?? []
+  if (pid !== undefined && command !== undefined)
+    throw new UsageError('give a pid or a program, not both', 'record')
+  if (pid !== undefined) return { pid }
+  if (command === undefined) throw new UsageError('record needs a pid, or a program after --', 'record')
+  return { program: [command, ...args] }
+}
+
+const EXTENSIONS: Record<Format, string> = {
+  collapsed: '.collapsed',
+  speedscope: '.speedscope.json',
+  pprof: '.pb.gz',
+}
+
+function formatOf(asked: string | undefined, path: string | undefined): Format {
+  if (asked !== undefined) {
+    if (!Object.hasOwn(formats, asked)) {
+      throw new UsageError(`no format '${asked}', only ${Object.keys(formats).join(', ')}`, 'record')
+    }
+    return asked as Format
+  }
+  if (path === undefined || path === '-') return 'speedscope'
+  if (/\.(collapsed|folded|txt)$/.test(path)) return 'collapsed'
+  if (/\.json$/.test(path)) return 'speedscope'
+  if (/\.(pb\.gz|pprof)$/.test(path)) return 'pprof'
+  throw new UsageError(`the name ${path} tells no format; say it with -f`, 'record')
+}
+
+function modeOf(text: string): Mode {
+  if (text === 'wall' || text === 'cpu' || text === 'gil') return text
+  throw new UsageError(`no mode '${text}', only wall, cpu, gil`, 'record')
+}
+
+function rateOf(text: string): number {
+  const rate = Number(text)
+  if (!(rate > 0)) throw new UsageError(`${text} is not a rate above 0`, 'record')
+  return rate
+}
+
+/** `20261123-154500`, local time */
+function stamp(date: Date): string {
+  const pad = (n: number) => String(n).padStart(2, '0')
+  const day = `${date.getFullYear()}${pad(date.getMonth() + 1)}${pad(date.getDate())}`
+  return `${day}-${pad(date.getHours())}${pad(date.getMinutes())}${pad(date.getSeconds())}`
+}

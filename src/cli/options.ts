@@ -1,0 +1,138 @@
+/** All commands and options, once: parsing and `--help` both come from here. */
+import { parseArgs } from 'node:util'
+import { UsageError } from './exit.js'
+
+export interface Option {
+  /** What the value is called in the help; absent for a switch. */
+  value?: string
+  short?: string
+  /** May be given several times. */
+  multiple?: true
+  help: string
+}
+
+export interface Command {
+  summary: string
+  usage: readonly string[]
+  /** Paragraphs after the options. */
+  notes?: readonly string[]
+  options: Readonly<Record<string, Option>>
+}
+
+const HELP: Option = { short: 'h', help: 'Show this help' }
+
+export const COMMANDS: Readonly<Record<string, Command>> = {
+  ps: {
+    summary: 'List the Python processes of this host and whether they can be profiled',
+    usage: ['pyprof-rs ps [--json]'],
+    options: { json: { help: 'Print JSON' }, help: HELP },
+  },
+  dump: {
+    summary: "Show all threads' stacks of a process now",
+    usage: ['pyprof-rs dump <pid> [--locals] [--json]'],
+    options: {
+      pid: { short: 'p', value: 'PID', help: 'The process; the same as <pid>' },
+      locals: { short: 'l', help: 'Show arguments and local variables' },
+      json: { help: 'Print JSON as described by docs/dump.schema.json' },
+      help: HELP,
+    },
+  },
+  record: {
+    summary: 'Record a process, or a program and its arguments, into a file',
+    usage: ['pyprof-rs record [options] <pid>', 'pyprof-rs record [options] -- python app.py [args]'],
+    options: {
+      pid: { short: 'p', value: 'PID', help: 'The process; the same as <pid>' },
+      rate: { short: 'r', value: 'HZ', help: 'Samples a second (default: 1000)' },
+      duration: {
+        short: 'd',
+        value: 'TIME',
+        help: 'End after this time: 10 (seconds), 500ms, 1.5m, 1h (default: until the target ends or Ctrl-C)',
+      },
+      output: {
+        short: 'o',
+        value: 'FILE',
+        help: 'Result; - is standard output (default: pyprof-NAME-TIME in this folder)',
+      },
+      format: {
+        short: 'f',
+        value: 'FORMAT',
+        help: "collapsed, speedscope or pprof (default: by the file's name, else speedscope)",
+      },
+      mode: {
+        value: 'MODE',
+        help: 'Which time counts: wall (elapsed), cpu, or gil (elapsed while holding the GIL) (default: wall)',
+      },
+      threads: { help: 'Keep threads apart (pprof always does, by labels)' },
+      thread: { value: 'NAME', multiple: true, help: 'Only threads of this name; can be repeated' },
+      idle: { help: 'Keep threads that wait (sleep, I/O, locks) too' },
+      lines: { help: "Tell lines apart: show the line a frame was at, not its function's first" },
+      quiet: { short: 'q', help: 'No progress and no summary' },
+      help: HELP,
+    },
+    notes: [
+      'Formats by file name: .collapsed .folded .txt; .speedscope.json .json; .pb.gz .pprof.',
+      'Ctrl-C ends the recording and writes what was seen. A program started by `record --` gets Ctrl-C and ' +
+        'other signals itself; a second Ctrl-C ends the recording but not the program. Its exit status becomes ' +
+        'that of pyprof-rs.',
+    ],
+  },
+}
+
+export interface Parsed {
+  values: Record<string, string | boolean | (string | boolean)[] | undefined>
+  positionals: string[]
+  /** What follows `--`; absent without `--`. */
+  program?: string[]
+}
+
+/** @throws {UsageError} */
+export function parse(name: string, args: string[]): Parsed {
+  const command = COMMANDS[name]!
+  const end = args.indexOf('--')
+  const own = end < 0 ? args : args.slice(0, end)
+  const options = Object.fromEntries(
+    Object.entries(command.options).map(([long, { value, short, multiple }]) => [
+      long,
+      {
+        type: value === undefined ? ('boolean' as const) : ('string' as const),
+        ...(short === undefined ? {} : { short }),
+        ...(multiple === undefined ? {} : { multiple }),
+      },
+    ]),
+  )
+  try {
+    const { values, positionals } = parseArgs({ args: own, options, allowPositionals: true, strict: true })
+    return { values: { ...values }, positionals, ...(end < 0 ? {} : { program: args.slice(end + 1) }) }
+  } catch (error) {
+    throw new UsageError(explain(error as NodeJS.ErrnoException), name)
+  }
+}
+
+/** Node's message names the option first; its advice about `--` does not fit commands without programs. */
+function explain(error: NodeJS.ErrnoException): string {
+  const text = error.message.split('. ')[0]!.split('\n')[0]!
+  return error.code?.startsWith('ERR_PARSE_ARGS')
+    ? text.charAt(0).toLowerCase() + text.slice(1)
+    : String(error)
+}
+
+/** A pid given as an argument or by `-p`. */
+export function pidOf(name: string, { values, positionals }: Parsed): number | undefined {
+  const given = [...positionals]
+  if (typeof values['pid'] === 'string') given.push(values['pid'])
+  if (given.length === 0) return undefined
+  if (given.length > 1) throw new UsageError(`one pid, not ${given.join(' ')}`, name)
+  if (!/^[1-9]\d{0,9}$/.test(given[0]!)) {
+    const hint = name === 'record' ? '; a program to start goes after --' : ''
+    throw new UsageError(`${given[0]} is not a pid${hint}`, name)
+  }
+  return Number(given[0])
+}
+
+/** ms. */
+export function parseDuration(text: string): number {
+  const match = /^(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h)?$/.exec(text)
+  const ms = match && Number(match[1]) * { ms: 1, s: 1e3, m: 6e4, h: 3.6e6 }[match[2] ?? 's']!
+  if (!ms) throw new UsageError(`${text} is not a duration above 0; write 10, 500ms, 1.5m or 1h`, 'record')
+  return ms
+}

@@ -1,0 +1,41 @@
+/** What all formats say in the same way: names of frames and threads, and which weight counts. */
+import type { RawEntries, RawProfile } from '../raw.js'
+import type { Mode, ProfiledThread } from '../types.js'
+
+/** Leaf of a stack that was cut: what ran below could not be proven. */
+export const MISSING = '[missing: stack cut]'
+
+/** Stands for a thread that ran no Python code. */
+export const NO_PYTHON = '[no Python frames]'
+
+/** `FrameKind::Missing` of the core */
+const KIND_MISSING = 1
+
+export function isMissing(raw: RawProfile, frame: number): boolean {
+  return raw.frames.kind[frame] === KIND_MISSING
+}
+
+export function frameName(raw: RawProfile, frame: number): string {
+  return isMissing(raw, frame) ? MISSING : raw.strings[raw.frames.name[frame]!]!
+}
+
+/** Where the frame is: the line of its function, or with `lines` the one it was at. 0 when unknown. */
+export function frameLine(raw: RawProfile, frame: number, lines: boolean): number {
+  return (lines ? raw.frames.line : raw.frames.firstLine)[frame]!
+}
+
+export function threadName({ name, tid }: ProfiledThread): string {
+  return `thread ${name} (${tid || 'id unknown'})`
+}
+
+/** Frames of a stack, root first. */
+export function framesOf(raw: RawProfile, stack: number): number[] {
+  const frames: number[] = []
+  for (let at = stack; at !== 0; at = raw.stacks.parent[at]!) frames.push(raw.stacks.frame[at]!)
+  return frames.reverse()
+}
+
+/** The time that counts in a mode, in ns. */
+export function weightColumn(entries: RawEntries, mode: Mode): Float64Array {
+  return mode === 'cpu' ? entries.cpuNs : entries.wallNs
+}

@@ -1,0 +1,62 @@
+import { invalid } from './errors.js'
+import { type FormatOptions, type Formats, formats } from './formats/index.js'
+import { type HotFunction, hottest } from './hottest.js'
+import type { RawProfile } from './raw.js'
+import type { EndReason, Mode, ProfiledThread, ProgramExit, RecordingStats } from './types.js'
+
+/** What the one who recorded knows besides what was recorded. */
+export interface Context {
+  pid: number
+  rate: number
+  mode: Mode
+  exit: ProgramExit | null
+}
+
+/** A finished recording: sums by thread and stack, and the order of the samples when it was kept. */
+export class Profile {
+  readonly #raw: RawProfile
+  /** The process that was recorded. */
+  readonly pid: number
+  /** CPython version of the target, for example `3.12.1`. */
+  readonly pythonVersion: string
+  /** Samples a second that were asked for. */
+  readonly rate: number
+  readonly mode: Mode
+  readonly started: Date
+  readonly stats: RecordingStats
+  readonly endReason: EndReason
+  /** How a launched program ended; `null` when it still ran or was not launched here. */
+  readonly exit: ProgramExit | null
+  readonly threads: readonly ProfiledThread[]
+
+  /** @internal */
+  constructor(raw: RawProfile, context: Context) {
+    this.#raw = raw
+    this.pid = context.pid
+    this.rate = context.rate
+    this.mode = context.mode
+    this.exit = context.exit
+    this.pythonVersion = raw.pythonVersion
+    this.started = new Date(raw.startedMs)
+    this.stats = raw.stats
+    this.endReason = raw.end
+    this.threads = raw.threads
+  }
+
+  /**
+   * The profile as a file's content: text for `collapsed` and `speedscope`, gzip-compressed bytes for `pprof`.
+   *
+   * @throws {PyprofError} `ERR_PYPROF_INVALID_ARGUMENT` when there is no such format
+   */
+  to<F extends keyof Formats>(format: F, options: FormatOptions = {}): Formats[F] {
+    if (!Object.hasOwn(formats, format)) {
+      throw invalid(`no format ${String(format)}, only ${Object.keys(formats).join(', ')}`)
+    }
+    return formats[format](this.#raw, this, options)
+  }
+
+  /** The functions with the most time of their own, by the time of the mode, hottest first. */
+  hottest(limit = 10): HotFunction[] {
+    return hottest(this.#raw, this.mode, limit)
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * What a process, a thread and a frame look like. Times carry their unit in their name (`Ns`: nanoseconds).
+ */
+
+/** A Python process of this host. */
+export interface ProcessInfo {
+  pid: number
+  /** CPython version, for example `3.12.1`; only `3.12` or `null` when the process may not be read. */
+  pythonVersion: string | null
+  uid: number
+  /** Name of the owner, or the number as text. */
+  user: string
+  threads: number
+  /** CPU time used since the start of the process. */
+  cpuNs: number
+  /** Time since the start of the process. */
+  uptimeNs: number
+  /** The file behind `/proc/PID/exe`. */
+  executable: string
+  command: string[]
+  /** Why the process cannot be profiled, with the remedy; `null` when it can. */
+  obstacle: { code: string; message: string } | null
+}
+
+/**
+ * `python`: a Python function, module or class body. `missing`: stands for frames that ran but could not be
+ * proven, so the stack was cut there. A missing frame is always the leaf.
+ */
+export type FrameKind = 'python' | 'missing'
+
+/** All threads of a process at one moment. `pyprof-rs dump --json` prints exactly this. */
+export interface Snapshot {
+  /** Version of this shape. Fields may be added within a version, never changed or taken away. */
+  schemaVersion: 1
+  pid: number
+  pythonVersion: string
+  executable: string
+  command: string[]
+  threads: ThreadSnapshot[]
+}
+
+export interface ThreadSnapshot {
+  /** Number of the interpreter; 0 is the main one. */
+  interpreter: number
+  /** Python's name of the thread, else the kernel's. */
+  name: string
+  /** `threading.get_ident()` */
+  pythonId: number
+  /** `threading.get_native_id()` as this pid namespace counts; `null` when unknown. */
+  nativeId: number | null
+  main: boolean
+  /** On a CPU or waiting for one (the kernel's state R); otherwise it sleeps in the kernel. */
+  onCpu: boolean
+  /** `null` in a Python without GIL. */
+  holdsGil: boolean | null
+  /** False when the stack was cut: its last frame is then of kind `missing`. */
+  complete: boolean
+  /** Root first, most recent call last; empty for a thread that runs no Python code. */
+  frames: FrameSnapshot[]
+}
+
+/** Lines start at 1. Columns are offsets in UTF-8 bytes, starting at 0. `null`: unknown. */
+export interface FrameSnapshot {
+  kind: FrameKind
+  /** `co_name`, for example `method` */
+  name: string
+  /** `co_qualname`, for example `Class.method`, from CPython 3.11 on; else the same as `name` */
+  qualifiedName: string
+  /** `co_filename` as the target spells it */
+  file: string
+  /** First line of the function. */
+  firstLine: number | null
+  /** Current line. */
+  line: number | null
+  /** Last line of the current expression; known from CPython 3.11 on, as the columns are. */
+  endLine: number | null
+  column: number | null
+  /** Exclusive. */
+  endColumn: number | null
+  /** `async def` or an asynchronous generator. */
+  async: boolean
+  /** Only when asked for. */
+  locals?: LocalVariable[]
+}
+
+export interface LocalVariable {
+  name: string
+  argument: boolean
+  /** A bounded representation. It is read from memory: no code of the target runs for it. */
+  value: string
+}
+
+/** The sampler's own health. */
+export interface RecordingStats {
+  /** Since the first deadline. */
+  elapsedNs: number
+  /** Looks at the process that were due and taken. */
+  rounds: number
+  /** Deadlines that passed before they could be met; skipped, never made up for. */
+  missed: number
+  /** Looks that brought nothing back. */
+  failed: number
+  /** Stacks of threads that were kept. */
+  samples: number
+  /** Kept stacks that had to be cut short. */
+  cut: number
+  /** Stacks left out because their thread was idle, or not in the mode asked for. */
+  idle: number
+  /** Thread time that was left out with them. */
+  idleNs: number
+  /** CPU time of the sampling thread. */
+  cpuNs: number
+  /** Looks that needed more than one main read. */
+  extraReads: number
+}
+
+/** Which time counts: elapsed, on a CPU, or elapsed while holding the GIL. */
+export type Mode = 'wall' | 'cpu' | 'gil'
+
+/**
+ * `duration`: it was over. `stopped`: by the caller. `exited`: the target ended. `replaced`: the target became
+ * a program that is not Python. `denied`: the target changed so that it may not be read any more.
+ */
+export type EndReason = 'duration' | 'stopped' | 'exited' | 'replaced' | 'denied'
+
+/** How a launched program ended. */
+export interface ProgramExit {
+  /** Exit status; `null` when a signal ended it. */
+  code: number | null
+  /** For example `SIGTERM`. */
+  signal: string | null
+}
+
+/** A thread that was seen while recording. */
+export interface ProfiledThread {
+  pid: number
+  /** Kernel thread id, 0 when unknown; equal to `pid` for the main thread. */
+  tid: number
+  pythonId: number
+  name: string
+}
