@@ -1,0 +1,44 @@
+/** Stacks of programs whose call graph makes some pairs impossible, on every Python there is: see benches/. */
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import test from 'ava'
+
+const root = join(import.meta.dirname, '..')
+const FIVE_MINUTES = 300_000
+
+function oracle(...options: string[]) {
+  return spawnSync(
+    'python3',
+    [join(root, 'benches/truth/run.py'), '--tool', 'pyprof', '--check', 'truth', ...options],
+    {
+      encoding: 'utf8',
+      maxBuffer: 1 << 24,
+    },
+  )
+}
+
+for (const [leaf, rate, targets] of [
+  ['work', '1000', ['tree', 'chains', 'gens', 'recursion', 'names']],
+  ['empty', '10000', ['tree', 'chains', 'gens', 'recursion']],
+] as const) {
+  test.serial(`no kept stack is impossible or without its root: ${leaf} leaves at ${rate} Hz`, (t) => {
+    t.timeout(2 * FIVE_MINUTES)
+    const run = oracle('--leaf', leaf, '--rate', rate, '--seconds', '2', '--examples', '--target', ...targets)
+    for (const [, skipped] of run.stdout.matchAll(/^skipped: (.*)$/gm)) t.log(`skipped: ${skipped}`)
+    t.log(run.stdout)
+    t.is(run.status, 0, `${run.stdout}\n${run.stderr}`)
+    // At least one row was judged, or the machine has one core only.
+    t.regex(run.stdout, /^(\S.*\bpyprof\b|skipped: all)/m)
+  })
+}
+
+test('the oracle itself: true stacks pass, impossible ones do not', (t) => {
+  const run = spawnSync(
+    'python3',
+    ['-m', 'unittest', 'discover', '-s', join(root, 'benches/truth'), '-p', 'test_*.py'],
+    {
+      encoding: 'utf8',
+    },
+  )
+  t.is(run.status, 0, run.stderr)
+})

@@ -1,0 +1,16 @@
+/** Checked by tsc, never run: what src/raw.ts says of the addon is what the Rust source says. */
+import type * as native from '../../crates/pyprof-node/native.js'
+import type * as raw from '../../src/raw.js'
+
+type Extends<A extends B, B> = A
+
+export type Checks = [
+  Extends<native.RawProcess, raw.RawProcess>,
+  Extends<native.RawSnapshot, raw.RawSnapshot>,
+  Extends<native.RawProfile, raw.RawProfile>,
+  Extends<raw.RawRecordOptions, native.RawRecordOptions>,
+  Extends<native.RawStats, ReturnType<raw.RawRecorder['stats']>>,
+  Extends<keyof raw.RawRecorder, keyof native.Recorder>,
+  Extends<ReturnType<typeof native.processes>, ReturnType<raw.Binding['processes']>>,
+  Extends<Parameters<raw.Binding['snapshot']>, Parameters<typeof native.snapshot>>,
+]
