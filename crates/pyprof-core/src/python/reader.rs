@@ -9,11 +9,13 @@ use super::layout::Layout;
 use super::shared::{InterpreterFields, SharedFields};
 use super::stack::pairs::Pairs;
 use super::stack::pieces::PieceList;
+use super::stack::prove::Verdict;
 use super::stack::thread::{Header, Outcome, ThreadReader};
 use crate::memory::{MAX_PIECES, RemoteMemory};
 
-/// Further looks within one sample after pieces turned out to be the wrong ones.
-const ATTEMPTS: usize = 3;
+/// Looks within one sample: pieces can turn out to be the wrong ones, and on a busy machine the reading itself can
+/// be interrupted for so long that not even the root is proven.
+const ATTEMPTS: usize = 4;
 /// All stacks of a process together, in bytes: thirty recursions 50,000 deep.
 const MAX_BYTES: usize = 512 << 20;
 /// Thread and interpreter lists longer than this are nonsense, or a cycle.
@@ -135,6 +137,11 @@ impl ProcessReader {
             }
             if !self.lists_hold() {
                 self.relist()?;
+            }
+            for thread in &mut self.threads {
+                if thread.outcome == Outcome::Stack(Verdict::Lost) {
+                    thread.outcome = Outcome::Again;
+                }
             }
             if self.threads.iter().all(|thread| thread.outcome != Outcome::Again) {
                 return Ok(());
