@@ -85,8 +85,13 @@ impl Look<'_> {
     /// A frame of an earlier stack that stands where it stood and has not returned.
     #[must_use]
     pub fn lives(&self, frame: &RawFrame) -> bool {
-        let used = !self.chunk.contains(&frame.address) || frame.address < self.used_to;
-        used && frame.executing && self.still(frame)
+        self.in_use(frame) && frame.executing && self.still(frame)
+    }
+
+    /// Between the copies its place was part of the stack. A frame being pushed, or one that has been left behind,
+    /// can hang on the chain without (3.11 links it before it is made).
+    fn in_use(&self, frame: &RawFrame) -> bool {
+        !self.chunk.contains(&frame.address) || frame.address < self.used_to
     }
 
     /// The same function's frame in both copies.
@@ -103,7 +108,8 @@ impl Look<'_> {
     /// until another takes its place, while its caller is elsewhere.
     #[must_use]
     pub fn certain(&self, chain: &[RawFrame], other: &[RawFrame]) -> usize {
-        let shared = chain.iter().zip(other).take_while(|(one, two)| one.is_same_call(two)).count();
+        let both = chain.iter().zip(other);
+        let shared = both.take_while(|(one, two)| one.is_same_call(two) && self.in_use(one)).count();
         for (index, frame) in chain[..shared].iter().enumerate() {
             if !self.still(frame) {
                 return if self.stays(frame) { index + 1 } else { index };
