@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pyprof_core::profile::{EMPTY_STACK, FrameKind, Profile, StackId};
-use pyprof_core::sampler::{Options, Recorder};
+use pyprof_core::sampler::{Options, Session};
 
 fn main() {
     if let Err(error) = run() {
@@ -31,7 +31,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         idle: true,
         ..Options::default()
     };
-    let recording = Recorder::start(pid, options)?.finish()?;
+    let recording = Session::start(pid, options, None)?.finish()?;
     let mut lines: BTreeMap<String, u64> = BTreeMap::new();
     for ((_, stack), weights) in &recording.profile.entries {
         *lines.entry(text(&recording.profile, *stack)).or_default() += weights.samples;

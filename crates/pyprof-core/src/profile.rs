@@ -5,10 +5,12 @@ mod builder;
 
 use rustc_hash::FxHashMap;
 
-pub use builder::{ProfileBuilder, SampleId};
+pub use builder::{ProfileBuilder, SampleId, Sighting};
 
 /// Name of the leaf that stands for frames which could not be proven.
 pub const MISSING_FRAME: &str = "[missing: stack cut]";
+/// Name of the only frame of stacks that came after [`builder::MAX_STACKS`] others.
+pub const TOO_MANY_STACKS: &str = "[missing: too many distinct stacks]";
 /// Name of a function whose code object could not be read.
 pub const UNKNOWN_FUNCTION: &str = "<unknown function>";
 
@@ -58,9 +60,30 @@ pub struct StackNode {
     pub frame: u32,
 }
 
+/// A process that was seen, Python or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessSeen {
+    /// Its number within the session: never used again, unlike a pid
+    pub id: u32,
+    /// As the profiler's pid namespace counts it; 0 stands for processes that ended long ago
+    pub pid: i32,
+    /// Its parent's pid when it was found, 0 when unknown
+    pub ppid: i32,
+    /// `CPython` version; `None` while it is not (known to be) Python
+    pub python_version: Option<String>,
+    /// Arguments, the program's name first; empty when it has wiped them or they may not be read
+    pub command: Vec<String>,
+    /// It has ended
+    pub ended: bool,
+}
+
 /// A thread that was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ThreadInfo {
+    /// Its number within the session: never used again, unlike a kernel thread id
+    pub id: u32,
+    /// Index into [`Profile::processes`]
+    pub process: u32,
     /// Process id
     pub pid: i32,
     /// Kernel thread id as the profiler's pid namespace counts it, 0 when unknown
@@ -69,6 +92,21 @@ pub struct ThreadInfo {
     pub python_id: u64,
     /// Python's name of the thread, else the kernel's
     pub name: String,
+    /// It has ended
+    pub ended: bool,
+    /// What the last look at it saw
+    pub last: LastLook,
+}
+
+/// A thread in the last look at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LastLook {
+    /// Its stack; [`EMPTY_STACK`] when no Python code ran
+    pub stack: StackId,
+    /// It ran or waited for a CPU
+    pub on_cpu: bool,
+    /// It held a GIL
+    pub holds_gil: bool,
 }
 
 /// Sums of one (thread, stack).
@@ -78,6 +116,10 @@ pub struct Weights {
     pub samples: u64,
     /// Wall-clock time in ns
     pub wall_ns: u64,
+    /// Wall-clock time in ns of the samples in which the thread was on a CPU or waited for one
+    pub running_ns: u64,
+    /// Wall-clock time in ns of the samples in which the thread held a GIL
+    pub gil_ns: u64,
     /// CPU time in ns, from the kernel's accounting of the thread
     pub cpu_ns: u64,
 }
@@ -96,7 +138,7 @@ pub struct TimelineEntry {
 }
 
 /// Everything a recording collected.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Profile {
     /// Names and files, each once
     pub strings: Vec<String>,
@@ -104,6 +146,8 @@ pub struct Profile {
     pub frames: Vec<Frame>,
     /// `stacks[0]` is [`EMPTY_STACK`]; a parent's index is always below its child's
     pub stacks: Vec<StackNode>,
+    /// In the order in which they were first seen
+    pub processes: Vec<ProcessSeen>,
     /// In the order in which they were first seen
     pub threads: Vec<ThreadInfo>,
     /// Sums by (thread, stack)

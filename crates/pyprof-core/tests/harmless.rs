@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use pyprof_core::sampler::{Options, Recorder};
+use pyprof_core::sampler::{Options, Session};
 use pyprof_core::snapshot::{SnapshotOptions, take};
 use support::{Target, interpreters, pyenv, skipped};
 
@@ -89,8 +89,8 @@ answer()";
         assert!(before.iter().any(|(key, value)| key.ends_with("TracerPid") && value == "0"), "{before:?}");
         take(target.pid, SnapshotOptions { locals: true }).unwrap();
         assert_eq!(state(target.pid), before, "{}: after a snapshot", python.name);
-        let recorder =
-            Recorder::start(target.pid, Options { idle: true, ..Options::default() }).expect("a recorder");
+        let recorder = Session::start(target.pid, Options { idle: true, ..Options::default() }, None)
+            .expect("a recorder");
         for count in [20, 60, 100] {
             while recorder.stats().rounds < count {
                 std::thread::yield_now();
@@ -110,7 +110,7 @@ answer()";
 #[ignore = "run by the next test"]
 fn profiler_to_be_killed() {
     let Some(pid) = std::env::var("PYPROF_TEST_RECORD").ok().and_then(|pid| pid.parse().ok()) else { return };
-    let recorder = Recorder::start(pid, Options::default()).unwrap();
+    let recorder = Session::start(pid, Options::default(), None).unwrap();
     while recorder.stats().rounds < 50 {
         std::thread::yield_now();
     }
@@ -153,9 +153,9 @@ for line in sys.stdin: ready(count[0])";
     }
     take(target.pid, SnapshotOptions::default()).unwrap();
     // Several may look at one process: nobody is attached to it.
-    let one = Recorder::start(target.pid, Options::default()).unwrap();
+    let one = Session::start(target.pid, Options::default(), None).unwrap();
     let limited = Options { duration: Some(Duration::from_millis(50)), ..Options::default() };
-    let two = Recorder::start(target.pid, limited).unwrap().finish().unwrap();
+    let two = Session::start(target.pid, limited, None).unwrap().finish().unwrap();
     one.stop();
     assert!(two.stats.samples > 0 && one.finish().unwrap().stats.samples > 0);
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use pyprof_core::profile::{EMPTY_STACK, FrameKind, Profile, StackId, Weights};
-use pyprof_core::sampler::{EndReason, Mode, Options, Recorder, Recording};
+use pyprof_core::sampler::{EndReason, Mode, Options, Recording, Session};
 use support::{Directory, Interpreter, Target, interpreters, pyenv, skipped};
 
 const SECOND: f64 = 1e9;
@@ -17,7 +17,7 @@ fn options(milliseconds: u64) -> Options {
 
 #[track_caller]
 fn record(target: &Target, options: Options) -> Recording {
-    Recorder::start(target.pid, options).and_then(Recorder::finish).expect("a recording")
+    Session::start(target.pid, options, None).and_then(Session::finish).expect("a recording")
 }
 
 /// Names of a stack's functions, root first.
@@ -37,10 +37,7 @@ fn names(profile: &Profile, mut stack: StackId) -> Vec<&str> {
 fn by_thread(profile: &Profile) -> HashMap<&str, Weights> {
     let mut sums: HashMap<&str, Weights> = HashMap::new();
     for (&(thread, _), weights) in &profile.entries {
-        let sum = sums.entry(profile.threads[thread as usize].name.as_str()).or_default();
-        sum.samples += weights.samples;
-        sum.wall_ns += weights.wall_ns;
-        sum.cpu_ns += weights.cpu_ns;
+        sums.entry(profile.threads[thread as usize].name.as_str()).or_default().add(*weights);
     }
     sums
 }
@@ -80,7 +77,7 @@ fn wall_time_is_true_time_for_every_thread() {
         let recording = record(&target, Options { idle: true, ..options(600) });
         let took = started.elapsed().as_nanos() as f64;
         let elapsed = recording.stats.elapsed_ns as f64;
-        assert_eq!(recording.end, EndReason::Duration, "{}", python.name);
+        assert_eq!(recording.end, Some(EndReason::Duration), "{}", python.name);
         assert!((0.6 * SECOND..0.75 * SECOND).contains(&elapsed), "{}: {elapsed}", python.name);
         assert!(elapsed <= took, "{}: {elapsed} of {took}", python.name);
         assert!(recording.python_version.starts_with(&format!("3.{}.", python.minor())));
@@ -164,10 +161,7 @@ while True: one(); two()";
         }
         let mut sums: HashMap<(u32, StackId), Weights> = HashMap::new();
         for entry in timeline {
-            let sum = sums.entry((entry.thread, entry.stack)).or_default();
-            sum.samples += entry.weights.samples;
-            sum.wall_ns += entry.weights.wall_ns;
-            sum.cpu_ns += entry.weights.cpu_ns;
+            sums.entry((entry.thread, entry.stack)).or_default().add(entry.weights);
         }
         assert_eq!(sums, entries.iter().map(|(key, weights)| (*key, *weights)).collect(), "{}", python.name);
         assert!(saw(&recording.profile, "one") && saw(&recording.profile, "two"), "{}", python.name);
@@ -183,7 +177,7 @@ fn stop_from_another_thread_takes_effect_at_once() {
     // Also at a rate whose next deadline is far away.
     for rate in [500.0, 0.1] {
         let recorder =
-            Recorder::start(target.pid, Options { rate, duration: None, ..Options::default() }).unwrap();
+            Session::start(target.pid, Options { rate, duration: None, ..Options::default() }, None).unwrap();
         let control = recorder.control();
         let stopped = std::thread::spawn(move || {
             while rate > 1.0 && control.stats().samples < 10 {
@@ -194,7 +188,7 @@ fn stop_from_another_thread_takes_effect_at_once() {
         });
         let recording = recorder.finish().unwrap();
         let late = stopped.join().unwrap().elapsed();
-        assert_eq!(recording.end, EndReason::Stopped);
+        assert_eq!(recording.end, Some(EndReason::Stopped));
         assert!(late < Duration::from_millis(50), "{late:?}");
         assert_eq!(recording.stats.samples >= 10, rate > 1.0);
     }
@@ -205,24 +199,25 @@ fn impossible_options_and_processes_are_refused() {
     let python = interpreters().remove(0);
     let mut target = Target::python(&python, "ready(); wait()");
     for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e7] {
-        let error = Recorder::start(target.pid, Options { rate, ..options(10) }).unwrap_err();
+        let error = Session::start(target.pid, Options { rate, ..options(10) }, None).unwrap_err();
         assert_eq!(error.code(), "INVALID_ARGUMENT", "{rate}");
     }
     target.kill();
-    assert_eq!(Recorder::start(target.pid, options(10)).unwrap_err().code(), "NO_SUCH_PROCESS");
+    assert_eq!(Session::start(target.pid, options(10), None).unwrap_err().code(), "NO_SUCH_PROCESS");
 }
 
 /// Waits until the recording has something.
-fn until_samples(recorder: &Recorder, count: u64) {
+fn until_samples(recorder: &Session, count: u64) {
     while recorder.stats().samples < count {
         std::thread::yield_now();
     }
 }
 
-fn start(target: &Target) -> Recorder {
-    let recorder = Recorder::start(
+fn start(target: &Target) -> Session {
+    let recorder = Session::start(
         target.pid,
         Options { rate: 500.0, duration: Some(Duration::from_secs(60)), idle: true, ..Options::default() },
+        None,
     )
     .expect("a recorder");
     until_samples(&recorder, 20);
@@ -241,7 +236,7 @@ fn a_target_that_ends_leaves_what_was_seen() {
                 drop(target.stdin().take());
             }
             let recording = recorder.finish().unwrap();
-            assert_eq!(recording.end, EndReason::Exited, "{}", python.name);
+            assert_eq!(recording.end, Some(EndReason::Exited), "{}", python.name);
             assert!(recording.stats.elapsed_ns < 50_000_000_000, "{}", python.name);
             assert!(saw(&recording.profile, "last"), "{}", python.name);
         }
@@ -272,7 +267,7 @@ fn a_program_that_replaces_itself() {
         until_samples(&recorder, now + 40);
         recorder.stop();
         let recording = recorder.finish().unwrap();
-        assert_eq!(recording.end, EndReason::Stopped, "{}", python.name);
+        assert_eq!(recording.end, Some(EndReason::Stopped), "{}", python.name);
         assert!(saw(&recording.profile, "before"), "{}", python.name);
         assert!(saw(&recording.profile, "after"), "{} to {}", python.name, next.name);
     }
@@ -285,7 +280,7 @@ os.execv('/bin/sh', ['sh', '-c', 'echo ready; read line; sleep 300'])";
     let recorder = start(&target);
     target.ask("");
     let recording = recorder.finish().unwrap();
-    assert_eq!(recording.end, EndReason::Replaced);
+    assert_eq!(recording.end, Some(EndReason::Replaced));
     assert!(saw(&recording.profile, "before"));
     assert!(target.is_running());
 }

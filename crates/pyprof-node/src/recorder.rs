@@ -53,6 +53,7 @@ impl TryFrom<RawRecordOptions> for Options {
             thread_names: raw.thread_names,
             timeline: raw.timeline,
             wait: milliseconds("wait", raw.wait_ms)?,
+            ..Self::default()
         })
     }
 }
@@ -65,7 +66,7 @@ fn milliseconds(name: &str, ms: f64) -> Result<Duration, Error> {
 /// A recording that runs on its own thread.
 #[napi]
 pub struct Recorder {
-    running: Arc<Mutex<Option<sampler::Recorder>>>,
+    running: Arc<Mutex<Option<sampler::Session>>>,
     control: Control,
 }
 
@@ -75,7 +76,7 @@ impl Recorder {
     #[napi(catch_unwind, ts_return_type = "Promise<Recorder>")]
     pub fn start(env: &Env, pid: i32, options: RawRecordOptions) -> napi::Result<PromiseRaw<'_, Recorder>> {
         promise::run(env, move || {
-            let recorder = sampler::Recorder::start(pid, options.try_into()?)?;
+            let recorder = sampler::Session::start(pid, options.try_into()?, None)?;
             let control = recorder.control();
             Ok(Self { running: Arc::new(Mutex::new(Some(recorder))), control })
         })

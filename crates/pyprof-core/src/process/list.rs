@@ -9,7 +9,8 @@ use nix::unistd::{SysconfVar, sysconf};
 use rustc_hash::FxHashMap;
 
 use super::access::user_name;
-use super::stat::{Stat, Status, bounded};
+use super::children::command_line;
+use super::stat::{Stat, Status};
 use super::{Obstacle, ProcessInfo};
 use crate::memory::ProcessMemory;
 use crate::python::{locate, version};
@@ -114,16 +115,6 @@ fn maps_python(pid: i32) -> bool {
     let Ok(file) = std::fs::File::open(format!("/proc/{pid}/maps")) else { return false };
     let read = file.take(MAX_MAPS_BYTES).read_to_end(&mut text);
     read.is_ok() && text.windows(6).any(|window| window == b"python")
-}
-
-/// The arguments, at most 64 KiB of them.
-fn command_line(pid: i32) -> Vec<String> {
-    let bytes = bounded(&format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let bytes = bytes.strip_suffix(&[0]).unwrap_or(&bytes);
-    if bytes.is_empty() {
-        return Vec::new();
-    }
-    bytes.split(|&byte| byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }
 
 #[cfg(test)]

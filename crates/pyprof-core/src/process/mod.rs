@@ -1,6 +1,7 @@
-//! Linux processes: who they are, what they have mapped, which threads they run, whether we may look.
+//! Linux processes: who they are, who started them, what they have mapped, which threads they run, whether we may look.
 
 pub mod access;
+pub mod children;
 pub mod exit;
 mod list;
 pub mod maps;

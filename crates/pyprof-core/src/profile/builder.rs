@@ -3,19 +3,69 @@
 use rustc_hash::FxHashMap;
 
 use super::{
-    EMPTY_STACK, Frame, FrameKind, MISSING_FRAME, Profile, StackId, StackNode, ThreadInfo, TimelineEntry,
-    Weights,
+    EMPTY_STACK, Frame, FrameKind, LastLook, MISSING_FRAME, ProcessSeen, Profile, StackId, StackNode,
+    TOO_MANY_STACKS, ThreadInfo, TimelineEntry, Weights,
 };
 
-/// More lines of the ordered record than this are not kept: 48 MiB.
+/// More lines of the ordered record than this are not kept: 64 MiB.
 const MAX_TIMELINE: usize = 1 << 20;
+/// More distinct stacks (each caller counts) than this share one: about 150 MiB.
+pub const MAX_STACKS: usize = 1 << 22;
+/// When this many threads have been seen, those that have ended are added up in one.
+const MAX_THREADS: usize = 4096;
+/// The same for processes.
+const MAX_PROCESSES: usize = 1024;
+/// Name of the thread and of the process that stand for those.
+const ENDED: &str = "[ended]";
 
 /// A sample that was added: where its weights went, so that CPU time known later finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SampleId {
-    thread: u32,
+    /// Index of its thread
+    pub thread: u32,
     stack: StackId,
     timeline: Option<u32>,
+}
+
+/// One thread at one look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting {
+    /// Index of the thread
+    pub thread: u32,
+    /// Its stack
+    pub stack: StackId,
+    /// When, in ns since the profile's start
+    pub time_ns: u64,
+    /// The time it stands for, up to `time_ns`, in ns
+    pub wall_ns: u64,
+    /// It ran or waited for a CPU
+    pub on_cpu: bool,
+    /// It held a GIL
+    pub holds_gil: bool,
+}
+
+impl Sighting {
+    fn weights(&self) -> Weights {
+        let when = |yes| if yes { self.wall_ns } else { 0 };
+        Weights {
+            samples: 1,
+            wall_ns: self.wall_ns,
+            running_ns: when(self.on_cpu),
+            gil_ns: when(self.holds_gil),
+            cpu_ns: 0,
+        }
+    }
+}
+
+impl Weights {
+    /// Adds another sum.
+    pub fn add(&mut self, more: Weights) {
+        self.samples += more.samples;
+        self.wall_ns += more.wall_ns;
+        self.running_ns += more.running_ns;
+        self.gil_ns += more.gil_ns;
+        self.cpu_ns += more.cpu_ns;
+    }
 }
 
 /// Interns strings, frames and stacks, and adds up weights.
@@ -29,6 +79,12 @@ pub struct ProfileBuilder {
     /// The last timeline entry of each thread
     last: Vec<Option<u32>>,
     timeline: bool,
+    threads_met: u32,
+    processes_met: u32,
+    /// The thread that stands for those that were added up
+    ended_thread: Option<u32>,
+    free_threads: Vec<u32>,
+    free_processes: Vec<u32>,
 }
 
 impl ProfileBuilder {
@@ -44,7 +100,18 @@ impl ProfileBuilder {
             missing: None,
             last: Vec::new(),
             timeline,
+            threads_met: 0,
+            processes_met: 0,
+            ended_thread: None,
+            free_threads: Vec::new(),
+            free_processes: Vec::new(),
         }
+    }
+
+    /// What there is so far.
+    #[must_use]
+    pub fn profile(&self) -> &Profile {
+        &self.profile
     }
 
     /// The index of a string.
@@ -71,8 +138,14 @@ impl ProfileBuilder {
         if let Some(index) = self.missing {
             return index;
         }
-        let (name, file) = (self.string(MISSING_FRAME), self.string(""));
-        let frame = Frame {
+        let index = self.marker(MISSING_FRAME);
+        self.missing = Some(index);
+        index
+    }
+
+    fn marker(&mut self, text: &str) -> u32 {
+        let (name, file) = (self.string(text), self.string(""));
+        self.frame(Frame {
             kind: FrameKind::Missing,
             name,
             file,
@@ -81,23 +154,62 @@ impl ProfileBuilder {
             end_line: 0,
             column: 0,
             end_column: 0,
-        };
-        let index = self.frame(frame);
-        self.missing = Some(index);
-        index
+        })
     }
 
     /// The stack of `parent` and one more frame.
     pub fn stack(&mut self, parent: StackId, frame: u32) -> StackId {
         let node = StackNode { parent, frame };
-        *self.stacks.entry(node).or_insert_with(|| {
-            self.profile.stacks.push(node);
-            self.profile.stacks.len() as u32 - 1
-        })
+        if let Some(&id) = self.stacks.get(&node) {
+            return id;
+        }
+        if self.profile.stacks.len() < MAX_STACKS {
+            return self.new_stack(node);
+        }
+        let node = StackNode { parent: EMPTY_STACK, frame: self.marker(TOO_MANY_STACKS) };
+        self.stacks.get(&node).copied().unwrap_or_else(|| self.new_stack(node))
     }
 
-    /// Adds a thread and returns its index.
-    pub fn thread(&mut self, info: ThreadInfo) -> u32 {
+    fn new_stack(&mut self, node: StackNode) -> StackId {
+        self.profile.stacks.push(node);
+        let id = self.profile.stacks.len() as u32 - 1;
+        self.stacks.insert(node, id);
+        id
+    }
+
+    /// Adds a process and returns its index. Its `id` is given here.
+    pub fn process(&mut self, mut info: ProcessSeen) -> u32 {
+        info.id = self.processes_met;
+        self.processes_met += 1;
+        if self.profile.processes.len() >= MAX_PROCESSES && self.free_processes.is_empty() {
+            self.fold_ended();
+        }
+        if let Some(index) = self.free_processes.pop() {
+            self.profile.processes[index as usize] = info;
+            return index;
+        }
+        self.profile.processes.push(info);
+        self.profile.processes.len() as u32 - 1
+    }
+
+    /// A process whose program has changed, or has become known.
+    pub fn change_process(&mut self, process: u32, change: impl FnOnce(&mut ProcessSeen)) {
+        if let Some(info) = self.profile.processes.get_mut(process as usize) {
+            change(info);
+        }
+    }
+
+    /// Adds a thread and returns its index. Its `id` is given here.
+    pub fn thread(&mut self, mut info: ThreadInfo) -> u32 {
+        info.id = self.threads_met;
+        self.threads_met += 1;
+        if self.profile.threads.len() >= MAX_THREADS && self.free_threads.is_empty() {
+            self.fold_ended();
+        }
+        if let Some(index) = self.free_threads.pop() {
+            self.profile.threads[index as usize] = info;
+            return index;
+        }
         self.profile.threads.push(info);
         self.last.push(None);
         self.profile.threads.len() as u32 - 1
@@ -110,12 +222,25 @@ impl ProfileBuilder {
         }
     }
 
-    /// Adds a sample of `wall_ns` that ended at `time_ns` (since the profile's start).
-    pub fn sample(&mut self, thread: u32, stack: StackId, time_ns: u64, wall_ns: u64) -> SampleId {
-        let entry = self.profile.entries.entry((thread, stack)).or_default();
-        entry.samples += 1;
-        entry.wall_ns += wall_ns;
-        let timeline = self.timeline.then(|| self.in_order(thread, stack, time_ns, wall_ns)).flatten();
+    /// A thread that has ended; it gets no more samples.
+    pub fn end_thread(&mut self, thread: u32) {
+        if let Some(info) = self.profile.threads.get_mut(thread as usize) {
+            info.ended = true;
+        }
+    }
+
+    /// What a look at a thread saw, whether it counts or not.
+    pub fn saw(&mut self, thread: u32, last: LastLook) {
+        if let Some(info) = self.profile.threads.get_mut(thread as usize) {
+            info.last = last;
+        }
+    }
+
+    /// Adds a sample.
+    pub fn sample(&mut self, seen: &Sighting) -> SampleId {
+        let (thread, stack) = (seen.thread, seen.stack);
+        self.profile.entries.entry((thread, stack)).or_default().add(seen.weights());
+        let timeline = self.timeline.then(|| self.in_order(seen)).flatten();
         SampleId { thread, stack, timeline }
     }
 
@@ -127,25 +252,27 @@ impl ProfileBuilder {
         }
     }
 
-    /// The finished profile, without the threads for which `keep` is false.
+    /// The profile so far, without the threads for which `keep` is false.
     #[must_use]
-    pub fn finish(mut self, keep: impl Fn(&ThreadInfo) -> bool) -> Profile {
-        let kept: Vec<bool> = self.profile.threads.iter().map(keep).collect();
-        self.profile.entries.retain(|(thread, _), _| kept[*thread as usize]);
-        self.profile.timeline.retain(|entry| kept[entry.thread as usize]);
-        self.profile
+    pub fn so_far(&self, keep: impl Fn(&ThreadInfo) -> bool) -> Profile {
+        without(self.profile.clone(), keep)
     }
 
-    fn in_order(&mut self, thread: u32, stack: StackId, time_ns: u64, wall_ns: u64) -> Option<u32> {
-        let start = time_ns.saturating_sub(wall_ns);
+    /// The finished profile, without the threads for which `keep` is false.
+    #[must_use]
+    pub fn finish(self, keep: impl Fn(&ThreadInfo) -> bool) -> Profile {
+        without(self.profile, keep)
+    }
+
+    fn in_order(&mut self, seen: &Sighting) -> Option<u32> {
+        let start = seen.time_ns.saturating_sub(seen.wall_ns);
         let timeline = &mut self.profile.timeline;
-        if let Some(index) = self.last[thread as usize] {
+        if let Some(index) = self.last[seen.thread as usize] {
             let entry = &mut timeline[index as usize];
             // Microseconds of rounding are no gap.
-            let joins = entry.stack == stack && entry.time_ns + entry.weights.wall_ns + 1000 >= start;
+            let joins = entry.stack == seen.stack && entry.time_ns + entry.weights.wall_ns + 1000 >= start;
             if joins {
-                entry.weights.samples += 1;
-                entry.weights.wall_ns += wall_ns;
+                entry.weights.add(seen.weights());
                 return Some(index);
             }
         }
@@ -153,21 +280,109 @@ impl ProfileBuilder {
             self.profile.timeline_complete = false;
             return None;
         }
-        let weights = Weights { samples: 1, wall_ns, cpu_ns: 0 };
-        timeline.push(TimelineEntry { time_ns: start, thread, stack, weights });
+        let (thread, stack) = (seen.thread, seen.stack);
+        timeline.push(TimelineEntry { time_ns: start, thread, stack, weights: seen.weights() });
         let index = timeline.len() as u32 - 1;
         self.last[thread as usize] = Some(index);
         Some(index)
     }
+
+    /// Adds up all threads that have ended in one, so that a program that starts thread after thread, or process
+    /// after process, does not make the profile grow for ever. Their places are free then.
+    fn fold_ended(&mut self) {
+        let into = self.ended_thread();
+        let home = self.profile.threads[into as usize].process;
+        let gone: Vec<bool> =
+            self.profile.threads.iter().map(|info| info.ended && info.process != home).collect();
+        let place = |thread: u32| if gone[thread as usize] { into } else { thread };
+        let mut entries: FxHashMap<(u32, StackId), Weights> = FxHashMap::default();
+        for ((thread, stack), weights) in self.profile.entries.drain() {
+            entries.entry((place(thread), stack)).or_default().add(weights);
+        }
+        self.profile.entries = entries;
+        for entry in &mut self.profile.timeline {
+            entry.thread = place(entry.thread);
+        }
+        for (index, info) in self.profile.threads.iter_mut().enumerate().filter(|(index, _)| gone[*index]) {
+            info.process = home;
+            info.name.clear();
+            self.last[index] = None;
+            if !self.free_threads.contains(&(index as u32)) {
+                self.free_threads.push(index as u32);
+            }
+        }
+        let mut used = vec![false; self.profile.processes.len()];
+        self.profile.threads.iter().for_each(|info| used[info.process as usize] = true);
+        for (index, info) in self.profile.processes.iter_mut().enumerate() {
+            let free = info.ended && !used[index];
+            if free && !self.free_processes.contains(&(index as u32)) {
+                self.free_processes.push(index as u32);
+                info.command.clear();
+            }
+        }
+    }
+
+    fn ended_thread(&mut self) -> u32 {
+        if let Some(index) = self.ended_thread {
+            return index;
+        }
+        let process = self.profile.processes.len() as u32;
+        self.profile.processes.push(ProcessSeen {
+            id: self.processes_met,
+            pid: 0,
+            ppid: 0,
+            python_version: None,
+            command: vec![ENDED.to_owned()],
+            ended: true,
+        });
+        self.processes_met += 1;
+        let index = self.profile.threads.len() as u32;
+        self.profile.threads.push(ThreadInfo {
+            id: self.threads_met,
+            process,
+            pid: 0,
+            tid: 0,
+            python_id: 0,
+            name: ENDED.to_owned(),
+            ended: true,
+            last: LastLook::default(),
+        });
+        self.threads_met += 1;
+        self.last.push(None);
+        self.ended_thread = Some(index);
+        index
+    }
+}
+
+fn without(mut profile: Profile, keep: impl Fn(&ThreadInfo) -> bool) -> Profile {
+    let kept: Vec<bool> = profile.threads.iter().map(keep).collect();
+    profile.entries.retain(|(thread, _), _| kept[*thread as usize]);
+    profile.timeline.retain(|entry| kept[entry.thread as usize]);
+    profile
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn seen(thread: u32, stack: StackId, time_ms: u64) -> Sighting {
+        let (time_ns, wall_ns) = (time_ms * 1_000_000, 1_000_000);
+        Sighting { thread, stack, time_ns, wall_ns, on_cpu: true, holds_gil: false }
+    }
+
+    fn process(pid: i32) -> ProcessSeen {
+        ProcessSeen { id: 0, pid, ppid: 1, python_version: None, command: Vec::new(), ended: false }
+    }
+
+    fn thread(process: u32, name: &str) -> ThreadInfo {
+        let (last, name) = (LastLook::default(), name.to_owned());
+        ThreadInfo { id: 0, process, pid: 1, tid: 1, python_id: 1, name, ended: false, last }
+    }
+
     fn builder_with_thread() -> (ProfileBuilder, u32) {
         let mut builder = ProfileBuilder::new(true);
-        let thread = builder.thread(ThreadInfo { pid: 1, tid: 1, python_id: 1, name: "MainThread".into() });
+        let process = builder.process(process(1));
+        let thread = builder.thread(thread(process, "MainThread"));
         (builder, thread)
     }
 
@@ -177,11 +392,12 @@ mod tests {
         let frame = builder.missing_frame();
         let stack = builder.stack(EMPTY_STACK, frame);
         assert_eq!(builder.stack(EMPTY_STACK, frame), stack);
-        let first = builder.sample(thread, stack, 1_000_000, 1_000_000);
-        builder.sample(thread, stack, 2_000_000, 1_000_000);
+        let first = builder.sample(&seen(thread, stack, 1));
+        builder.sample(&Sighting { holds_gil: true, on_cpu: false, ..seen(thread, stack, 2) });
         builder.add_cpu(first, 500);
         let profile = builder.finish(|_| true);
-        let sum = Weights { samples: 2, wall_ns: 2_000_000, cpu_ns: 500 };
+        let sum =
+            Weights { samples: 2, wall_ns: 2_000_000, running_ns: 1_000_000, gil_ns: 1_000_000, cpu_ns: 500 };
         assert_eq!(profile.entries[&(thread, stack)], sum);
         assert_eq!(profile.timeline, [TimelineEntry { time_ns: 0, thread, stack, weights: sum }]);
     }
@@ -193,7 +409,7 @@ mod tests {
         let one = builder.stack(EMPTY_STACK, frame);
         let two = builder.stack(one, frame);
         for (stack, time) in [(one, 1), (two, 2), (one, 3), (one, 9)] {
-            builder.sample(thread, stack, time * 1_000_000, 1_000_000);
+            builder.sample(&seen(thread, stack, time));
         }
         let profile = builder.finish(|_| true);
         let order: Vec<_> =
@@ -203,12 +419,34 @@ mod tests {
 
     #[test]
     fn dropped_threads_leave_nothing_behind() {
-        let (mut builder, thread) = builder_with_thread();
-        let other = builder.thread(ThreadInfo { pid: 1, tid: 2, python_id: 2, name: "worker".into() });
-        builder.sample(thread, EMPTY_STACK, 1, 1);
-        builder.sample(other, EMPTY_STACK, 1, 1);
+        let (mut builder, first) = builder_with_thread();
+        let other = builder.thread(thread(0, "worker"));
+        builder.sample(&seen(first, EMPTY_STACK, 1));
+        builder.sample(&seen(other, EMPTY_STACK, 1));
         let profile = builder.finish(|info| info.name == "worker");
         assert_eq!(profile.entries.keys().map(|(thread, _)| *thread).collect::<Vec<_>>(), [other]);
         assert!(profile.timeline.iter().all(|entry| entry.thread == other));
+    }
+
+    #[test]
+    fn threads_and_processes_without_end_are_added_up() {
+        let (mut builder, first) = builder_with_thread();
+        builder.sample(&seen(first, EMPTY_STACK, 1));
+        let rounds = 3 * MAX_THREADS;
+        for round in 0..rounds {
+            let process = builder.process(process(round as i32 + 2));
+            let worker = builder.thread(thread(process, "worker"));
+            builder.sample(&seen(worker, EMPTY_STACK, 1));
+            builder.end_thread(worker);
+            builder.change_process(process, |info| info.ended = true);
+        }
+        let last = builder.profile().threads.iter().map(|info| info.id).max();
+        assert!(last >= Some(rounds as u32), "ids are never used again: {last:?}");
+        let profile = builder.finish(|_| true);
+        assert!(profile.threads.len() <= MAX_THREADS + 1, "{}", profile.threads.len());
+        assert!(profile.processes.len() <= MAX_PROCESSES + 1, "{}", profile.processes.len());
+        let samples: u64 = profile.entries.values().map(|weights| weights.samples).sum();
+        assert_eq!(samples, rounds as u64 + 1);
+        assert_eq!(profile.entries[&(first, EMPTY_STACK)].samples, 1);
     }
 }

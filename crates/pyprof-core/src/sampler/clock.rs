@@ -65,23 +65,34 @@ impl Deadlines {
     }
 }
 
-/// Sleeps until `deadline`; false when the recording was asked to stop before.
+/// Why a sleep ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Woken {
+    /// It is time
+    Due,
+    /// It is not, but other work can be done
+    Nap,
+    /// The session was asked to stop
+    Stopped,
+}
+
+/// Sleeps until `deadline`, or for a nap when that is far away.
 #[must_use]
-pub fn sleep_until(deadline: u64, control: &Control) -> bool {
-    loop {
-        if control.stop_requested() {
-            return false;
-        }
-        let now = now();
-        if now >= deadline {
-            return true;
-        }
-        let until = TimeSpec::from_duration(Duration::from_nanos(deadline.min(now + NAP)));
-        match clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &until) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            // A clock that cannot sleep: look at once rather than never.
-            Err(_) => return true,
-        }
+pub fn sleep_until(deadline: u64, control: &Control) -> Woken {
+    if control.stop_requested() {
+        return Woken::Stopped;
+    }
+    let now = now();
+    if now >= deadline {
+        return Woken::Due;
+    }
+    let until = deadline.min(now + NAP);
+    let time = TimeSpec::from_duration(Duration::from_nanos(until));
+    match clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &time) {
+        Ok(_) if until == deadline => Woken::Due,
+        Ok(_) | Err(Errno::EINTR) => Woken::Nap,
+        // A clock that cannot sleep: look at once rather than never.
+        Err(_) => Woken::Due,
     }
 }
 

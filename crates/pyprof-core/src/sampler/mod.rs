@@ -1,10 +1,15 @@
-//! Looks at a process again and again, on its own thread, and adds up what it saw.
+//! Looks at a process, or a tree of them, again and again on a thread of its own, adds up what it saw and streams
+//! it to whoever wants every sample.
 
 mod clock;
 mod control;
 mod cpu;
+mod follow;
+mod member;
 mod priority;
 mod run;
+mod sink;
+pub mod stream;
 mod thread;
 mod wait;
 
@@ -16,6 +21,7 @@ use crate::profile::Profile;
 use crate::{Error, Result};
 
 pub use control::Control;
+pub use stream::Wake;
 
 /// Which time counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,12 +35,12 @@ pub enum Mode {
     Gil,
 }
 
-/// How to record.
+/// How to sample.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Samples a second, above 0
     pub rate: f64,
-    /// Stop after this much time; `None`: until the target ends or [`Recorder::stop`]
+    /// Stop after this much time; `None`: until the target ends or [`Session::stop`]
     pub duration: Option<Duration>,
     /// Which time counts, and so which samples are kept
     pub mode: Mode,
@@ -46,6 +52,10 @@ pub struct Options {
     pub timeline: bool,
     /// How long to wait for the interpreter when the process is still starting; zero: do not wait
     pub wait: Duration,
+    /// Follow children, from their start on, and theirs; the session ends with the last of them
+    pub subprocesses: bool,
+    /// Keep up to this many samples and events for [`Control::drain`]; `None`: no stream
+    pub stream: Option<usize>,
 }
 
 impl Default for Options {
@@ -58,6 +68,8 @@ impl Default for Options {
             thread_names: Vec::new(),
             timeline: false,
             wait: Duration::ZERO,
+            subprocesses: false,
+            stream: None,
         }
     }
 }
@@ -81,7 +93,7 @@ impl Options {
 pub struct Stats {
     /// Elapsed time in ns since the first deadline
     pub elapsed_ns: u64,
-    /// Looks at the process that were due and taken
+    /// Deadlines that were met, each with a look at every process
     pub rounds: u64,
     /// Deadlines that had passed before they could be met; skipped, never made up for
     pub missed: u64,
@@ -99,16 +111,22 @@ pub struct Stats {
     pub cpu_ns: u64,
     /// Looks that needed more than one main read
     pub extra_reads: u64,
+    /// Processes being sampled at the moment
+    pub processes: u64,
+    /// Threads with a Python state at the moment
+    pub threads: u64,
+    /// Samples of the stream that were dropped because nobody took them
+    pub lost: u64,
 }
 
-/// Why a recording ended.
+/// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndReason {
     /// The duration was over
     Duration,
-    /// [`Recorder::stop`]
+    /// [`Session::stop`]
     Stopped,
-    /// The target exited
+    /// The target exited, and every process that was followed
     Exited,
     /// The target replaced itself by a program that is not Python
     Replaced,
@@ -116,31 +134,32 @@ pub enum EndReason {
     Denied,
 }
 
-/// A finished recording.
+/// What a session has collected.
 #[derive(Debug)]
 pub struct Recording {
     /// What was seen
     pub profile: Profile,
     /// How well the sampler kept up
     pub stats: Stats,
-    /// Why it ended
-    pub end: EndReason,
+    /// Why it ended; `None`: it goes on
+    pub end: Option<EndReason>,
     /// Wall-clock start, ns since the epoch
     pub started_unix_ns: u64,
-    /// `CPython` version of the target
+    /// `CPython` version of the target; empty while the root of a tree is not Python
     pub python_version: String,
 }
 
-/// A recording that runs on its own thread.
+/// Sampling that runs on its own thread.
 #[derive(Debug)]
-pub struct Recorder {
+pub struct Session {
     control: Control,
     thread: Option<JoinHandle<Result<Recording>>>,
 }
 
-impl Recorder {
-    /// Attaches to `pid` and starts. Returns once the target has been understood, before the first sample.
-    pub fn start(pid: i32, options: Options) -> Result<Self> {
+impl Session {
+    /// Attaches to `pid` and starts. Returns once the target has been understood, before the first sample; the root
+    /// of a tree need not be Python. `wake` is called when there is something to drain, once until it is.
+    pub fn start(pid: i32, options: Options, wake: Option<Wake>) -> Result<Self> {
         options.check()?;
         let control = Control::default();
         let (ready, attached) = mpsc::channel();
@@ -149,30 +168,32 @@ impl Recorder {
             .spawn({
                 let control = control.clone();
                 move || {
-                    // Descriptors and memory of the target are used by this thread alone.
-                    let process = wait::attach(pid, options.wait, &control)?;
-                    let run = run::Run::new(process, options);
-                    // The owner may have given up meanwhile.
-                    let _ = ready.send(());
-                    run.run(&control)
+                    let run = run::Run::open(pid, options, &control, wake);
+                    let result = run.and_then(|run| {
+                        // The owner may have given up meanwhile.
+                        let _ = ready.send(());
+                        run.run(&control)
+                    });
+                    control.close();
+                    result
                 }
             })
             .map_err(|source| Error::System {
                 operation: "starting the sampling thread".to_owned(),
                 source,
             })?;
-        let recorder = Self { control, thread: Some(thread) };
+        let session = Self { control, thread: Some(thread) };
         match attached.recv() {
-            Ok(()) => Ok(recorder),
+            Ok(()) => Ok(session),
             // The thread ended before it was ready: its result says why.
-            Err(_) => match recorder.finish() {
+            Err(_) => match session.finish() {
                 Err(error) => Err(error),
                 Ok(_) => Err(Error::NotReady { pid }),
             },
         }
     }
 
-    /// A handle that watches and ends this recording while [`Recorder::finish`] waits on another thread.
+    /// A handle that watches, asks and ends this session while [`Session::finish`] waits on another thread.
     #[must_use]
     pub fn control(&self) -> Control {
         self.control.clone()
@@ -184,7 +205,7 @@ impl Recorder {
         self.control.stats()
     }
 
-    /// Asks the thread to end; [`Recorder::finish`] collects the result.
+    /// Asks the thread to end; [`Session::finish`] collects the result.
     pub fn stop(&self) {
         self.control.stop();
     }
@@ -192,17 +213,17 @@ impl Recorder {
     /// Waits for the end and returns what was collected.
     ///
     /// # Panics
-    /// When the recording's thread panicked: a defect, passed on to whoever catches it.
+    /// When the session's thread panicked: a defect, passed on to whoever catches it.
     pub fn finish(mut self) -> Result<Recording> {
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
             Some(Err(panic)) => std::panic::resume_unwind(panic),
-            None => Err(Error::InvalidArgument("this recording has been collected already".to_owned())),
+            None => Err(Error::InvalidArgument("this session has been collected already".to_owned())),
         }
     }
 }
 
-impl Drop for Recorder {
+impl Drop for Session {
     fn drop(&mut self) {
         self.stop();
     }

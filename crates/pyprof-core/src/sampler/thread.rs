@@ -1,9 +1,10 @@
 //! One thread under the sampler: its clocks, whether it ran, and where its time goes.
 
 use super::cpu::CpuShares;
+use super::sink::Sink;
 use super::{Mode, Options, Stats};
 use crate::process::thread_clock::{RunState, SchedStat, ThreadClock};
-use crate::profile::{EMPTY_STACK, ProfileBuilder, StackId};
+use crate::profile::{EMPTY_STACK, LastLook, Sighting, StackId};
 use crate::python::stack::thread::Header;
 
 /// When a look was, and how much time it stands for.
@@ -103,11 +104,13 @@ impl SampledThread {
         holds_gil: bool,
         moment: Moment,
         options: &Options,
-        profile: &mut ProfileBuilder,
+        sink: &mut Sink,
         stats: &mut Stats,
     ) {
         let running = !self.rests && self.is_running_now();
         self.last_stack = stack;
+        let shown = stack.map_or(EMPTY_STACK, |(stack, _)| stack);
+        sink.profile.saw(self.index, LastLook { stack: shown, on_cpu: running, holds_gil });
         let wanted = match options.mode {
             Mode::Wall => running || options.idle,
             Mode::Cpu => running,
@@ -116,27 +119,33 @@ impl SampledThread {
         if !wanted {
             stats.idle += 1;
             stats.idle_ns += moment.wall;
-        } else if let Some((stack, cut)) = stack {
+        } else if stack.is_some() || options.idle {
+            // A thread without Python frames still has its time.
+            let cut = stack.is_some_and(|(_, cut)| cut);
             stats.samples += 1;
             stats.cut += u64::from(cut);
-            let sample = profile.sample(self.index, stack, moment.time, moment.wall);
-            if running {
-                self.cpu.running(sample, moment.wall);
+            let seen = Sighting {
+                thread: self.index,
+                stack: shown,
+                time_ns: moment.time,
+                wall_ns: moment.wall,
+                on_cpu: running,
+                holds_gil,
+            };
+            let added = sink.sample(&seen, cut);
+            if running && stack.is_some() {
+                self.cpu.running(added, moment.wall);
             }
-        } else if options.idle {
-            // A thread without Python frames still has its time.
-            stats.samples += 1;
-            profile.sample(self.index, EMPTY_STACK, moment.time, moment.wall);
         }
         if let Some(account) = self.before {
-            self.cpu.account(account.run_ns, profile);
+            self.cpu.account(account.run_ns, sink);
         }
     }
 
     /// The last word of its account.
-    pub fn settle(&mut self, profile: &mut ProfileBuilder) {
+    pub fn settle(&mut self, sink: &mut Sink) {
         if let Some(account) = self.clock.as_ref().and_then(|clock| clock.cpu().ok()) {
-            self.cpu.account(account.run_ns, profile);
+            self.cpu.account(account.run_ns, sink);
         }
     }
 
