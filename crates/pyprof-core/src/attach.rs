@@ -50,18 +50,18 @@ pub struct Attached {
 /// Looks that are made before the first one counts.
 const ACQUAINT: usize = 20;
 
-/// Looks until every thread's stack has been whole once: from then on its root is known, and what of it moves.
-fn acquaint(reader: &mut ProcessReader) {
-    let whole = |reader: &ProcessReader| {
-        reader
-            .threads()
-            .all(|thread| matches!(thread.outcome, Outcome::NoFrames | Outcome::Stack(Verdict::Whole)))
-    };
+/// Looks until every thread's stack has been whole once: from then on its root is known, and what of it moves. Says
+/// whether any thread could be understood.
+fn acquaint(reader: &mut ProcessReader) -> bool {
+    let whole = |outcome| matches!(outcome, Outcome::NoFrames | Outcome::Stack(Verdict::Whole));
     for _ in 0..ACQUAINT {
-        if whole(reader) || reader.look(|_| false).is_err() {
+        if reader.threads().all(|thread| whole(thread.outcome)) || reader.look(|_| false).is_err() {
             break;
         }
     }
+    let understood =
+        |outcome| matches!(outcome, Outcome::NoFrames | Outcome::Stack(Verdict::Whole | Verdict::Cut));
+    reader.threads().any(|thread| thread.header.python_id != 0 && understood(thread.outcome))
 }
 
 impl Attached {
@@ -80,9 +80,9 @@ impl Attached {
             };
             let has_code_counter = layout.interpreter.code_generation.is_some();
             let mut reader = ProcessReader::new(Box::new(memory), layout, runtime.address);
-            // A second copy of libpython that was loaded but never started has no thread.
-            if reader.look(|_| false).is_ok() && reader.threads().next().is_some() {
-                acquaint(&mut reader);
+            // A second copy of libpython that was loaded but never started has no thread, and what only looks like
+            // an interpreter (while the real one is still being made) has none that makes sense.
+            if reader.look(|_| false).is_ok() && reader.threads().next().is_some() && acquaint(&mut reader) {
                 return Ok(Self {
                     handle,
                     version: runtime.version,

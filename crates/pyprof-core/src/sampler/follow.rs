@@ -17,12 +17,16 @@ const TICK: Duration = Duration::from_millis(10);
 const RESCAN: Duration = Duration::from_millis(250);
 /// A search for children takes at most one part in this many of the time.
 const SCAN_SHARE: u32 = 20;
-/// The same for attempts to attach to one process.
-const ATTEMPT_SHARE: u32 = 10;
-/// First pause between attempts to attach; it doubles up to [`LAST_PAUSE`].
+/// Attempts to attach to one process: soon after its start they follow each other closely...
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
-/// A program that starts as something else can become Python late: by loading it as a library.
+/// ...then in proportion to its age: a program that starts as something else can become Python late, by loading it
+/// as a library.
+const AGE_SHARE: u32 = 8;
 const LAST_PAUSE: Duration = Duration::from_secs(2);
+/// An attempt takes at most one part in this many of the time, and in its first second half of it: a child can be
+/// short-lived, and looking for an interpreter that is not there yet takes long.
+const ATTEMPT_SHARE: u32 = 10;
+const YOUNG: Duration = Duration::from_secs(1);
 /// A child of `vfork` has its parent's memory until it starts its program. Where the kernel does not tell, that is
 /// given this long.
 const VFORK_GRACE: Duration = Duration::from_millis(20);
@@ -49,10 +53,8 @@ pub enum News {
 /// What the sampling thread tells.
 #[derive(Debug, Clone, Copy)]
 pub enum Word {
-    /// This process cannot be read any more: it has ended or replaced its program
+    /// This process cannot be read any more: it has ended, replaced its program, or changed its user
     Lost(i32),
-    /// This process may not be read any more
-    Denied(i32),
 }
 
 /// An error: the sampling thread has gone.
@@ -64,18 +66,17 @@ struct Followed {
     ppid: i32,
     /// `None` while it has not been looked into: the memory it has may still be its parent's
     handle: Option<ProcessHandle>,
-    found: Instant,
+    /// When it, or its program, was found
+    since: Instant,
     state: State,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// To be tried at that time, with that pause after it
-    Unknown(Instant, Duration),
+    /// To be tried at that time
+    Unknown(Instant),
     /// The sampling thread has it
     Sampled,
-    /// It may not be read; only a new program can change that
-    Denied,
 }
 
 /// The sampling thread's line to the follower. Dropped, it ends the follower and waits for it.
@@ -138,8 +139,8 @@ impl Follower {
     fn new(root: ProcessHandle, sampled: bool, with_children: bool, news: Sender<News>) -> Self {
         let now = Instant::now();
         let pid = root.pid();
-        let state = if sampled { State::Sampled } else { State::Unknown(now, FIRST_PAUSE) };
-        let root = Followed { pid, ppid: 0, handle: Some(root), found: now, state };
+        let state = if sampled { State::Sampled } else { State::Unknown(now) };
+        let root = Followed { pid, ppid: 0, handle: Some(root), since: now, state };
         Self { followed: vec![root], with_children, news, last_pid: None, next_scan: now, rescan: now }
     }
 
@@ -165,12 +166,10 @@ impl Follower {
     }
 
     fn hear(&mut self, word: Word) {
-        let (Word::Lost(pid) | Word::Denied(pid)) = word;
+        let Word::Lost(pid) = word;
         if let Some(one) = self.followed.iter_mut().find(|one| one.pid == pid) {
-            one.state = match word {
-                Word::Lost(_) => State::Unknown(Instant::now(), FIRST_PAUSE),
-                Word::Denied(_) => State::Denied,
-            };
+            one.state = State::Unknown(Instant::now());
+            one.since = Instant::now();
         }
     }
 
@@ -218,8 +217,8 @@ impl Follower {
                 if known || pid == own || self.followed.len() >= MAX_FOLLOWED {
                     continue;
                 }
-                let (handle, state) = (None, State::Unknown(now, FIRST_PAUSE));
-                self.followed.push(Followed { pid, ppid: parent, handle, found: now, state });
+                let (handle, state) = (None, State::Unknown(now));
+                self.followed.push(Followed { pid, ppid: parent, handle, since: now, state });
                 self.tell(News::Found { pid, ppid: parent, command: command_line(pid) })?;
             }
             index += 1;
@@ -244,7 +243,8 @@ impl Follower {
                 // It may end at any moment: that shows in the next step.
                 let Ok(handle) = ProcessHandle::open(pid) else { return Ok(()) };
                 one.handle = Some(handle);
-                one.state = State::Unknown(Instant::now(), FIRST_PAUSE);
+                one.since = Instant::now();
+                one.state = State::Unknown(Instant::now());
                 let command = command_line(pid);
                 self.tell(match fate {
                     Some(_) => News::Exec { pid, command },
@@ -253,7 +253,7 @@ impl Follower {
             }
         }
         let one = &mut self.followed[index];
-        let State::Unknown(at, pause) = one.state else { return Ok(()) };
+        let State::Unknown(at) = one.state else { return Ok(()) };
         let started = Instant::now();
         if started < at {
             return Ok(());
@@ -263,13 +263,12 @@ impl Follower {
                 one.state = State::Sampled;
                 self.tell(News::Ready(Box::new(process)))
             }
-            Err(Error::Permission { .. } | Error::UnsupportedVersion { .. }) => {
-                one.state = State::Denied;
-                Ok(())
-            }
+            // Nothing of it is certain: while a program is being replaced, even what it may be read by changes.
             Err(_) => {
-                let next = Instant::now() + pause.max(started.elapsed() * ATTEMPT_SHARE);
-                one.state = State::Unknown(next, (pause * 2).min(LAST_PAUSE));
+                let age = one.since.elapsed();
+                let effort = started.elapsed() * if age < YOUNG { 1 } else { ATTEMPT_SHARE };
+                let pause = (age / AGE_SHARE).clamp(FIRST_PAUSE, LAST_PAUSE).max(effort);
+                one.state = State::Unknown(Instant::now() + pause);
                 Ok(())
             }
         }
@@ -288,6 +287,6 @@ impl Followed {
         if self.handle.is_some() {
             return false;
         }
-        share_memory(self.pid, self.ppid).unwrap_or_else(|| self.found.elapsed() < VFORK_GRACE)
+        share_memory(self.pid, self.ppid).unwrap_or_else(|| self.since.elapsed() < VFORK_GRACE)
     }
 }

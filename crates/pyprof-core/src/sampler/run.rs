@@ -154,7 +154,7 @@ impl Run {
             };
             self.members.swap_remove(index).close(now, &mut self.sink);
             let lost = matches!(error, Error::ProcessExited { .. });
-            self.follower.tell(if lost { Word::Lost(pid) } else { Word::Denied(pid) });
+            self.follower.tell(Word::Lost(pid));
             if self.options.subprocesses {
                 continue;
             }
