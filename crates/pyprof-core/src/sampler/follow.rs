@@ -258,19 +258,16 @@ impl Follower {
         if started < at {
             return Ok(());
         }
-        match Attached::open(pid) {
-            Ok(process) => {
-                one.state = State::Sampled;
-                self.tell(News::Ready(Box::new(process)))
-            }
-            // Nothing of it is certain: while a program is being replaced, even what it may be read by changes.
-            Err(_) => {
-                let age = one.since.elapsed();
-                let effort = started.elapsed() * if age < YOUNG { 1 } else { ATTEMPT_SHARE };
-                let pause = (age / AGE_SHARE).clamp(FIRST_PAUSE, LAST_PAUSE).max(effort);
-                one.state = State::Unknown(Instant::now() + pause);
-                Ok(())
-            }
+        // On an error nothing is certain: while a program is being replaced, even what it may be read by changes.
+        if let Ok(process) = Attached::open(pid) {
+            one.state = State::Sampled;
+            self.tell(News::Ready(Box::new(process)))
+        } else {
+            let age = one.since.elapsed();
+            let effort = started.elapsed() * if age < YOUNG { 1 } else { ATTEMPT_SHARE };
+            let pause = (age / AGE_SHARE).clamp(FIRST_PAUSE, LAST_PAUSE).max(effort);
+            one.state = State::Unknown(Instant::now() + pause);
+            Ok(())
         }
     }
 }

@@ -1,0 +1,22 @@
+//! Native and kernel frames for the Python stacks of `pyprof-core`, merged in their true order.
+//!
+//! The target is not stopped here either. What this crate is given are the registers and a copy of the stack of a
+//! thread at one moment: of a blocked thread from `/proc` ([`blocked`]), of a running one from its own interrupt. It
+//! unwinds them ([`unwind`]), puts Python's frames in by address ([`merge`]) and names what is native ([`symbols`])
+//! and the kernel's ([`kernel`]).
+//!
+//! Files and memory of the target are hostile input: nothing is mapped, everything is bounded.
+
+pub mod kernel;
+pub mod merge;
+pub mod regs;
+pub mod stack;
+pub mod symbols;
+pub mod unwind;
+
+pub use kernel::Kernel;
+pub use merge::{Merged, Merger, Slot};
+pub use regs::UserRegs;
+pub use stack::StackCopy;
+pub use symbols::{NativeSymbol, Symbolizer};
+pub use unwind::{NativeFrame, Unwinder, Unwound};
