@@ -2,6 +2,7 @@
 //! (thread, stack). It grows with distinct stacks, never with time.
 
 mod builder;
+mod since;
 
 use rustc_hash::FxHashMap;
 

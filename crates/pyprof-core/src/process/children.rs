@@ -4,6 +4,7 @@ use std::fs::{self, read_dir};
 use std::path::Path;
 
 use nix::libc;
+use rustc_hash::FxHashSet;
 
 use super::stat::{Stat, bounded};
 use super::threads;
@@ -28,6 +29,30 @@ pub fn children(pid: i32) -> Vec<i32> {
             text.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect::<Vec<i32>>()
         })
         .collect()
+}
+
+/// A process and its parent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kin {
+    /// As our pid namespace counts it
+    pub pid: i32,
+    /// 0 for the root of a tree
+    pub ppid: i32,
+}
+
+/// `pid` and all below it, parents before their children. Ends in bounds even when processes come and go meanwhile.
+#[must_use]
+pub fn tree(pid: i32) -> Vec<Kin> {
+    let mut found = vec![Kin { pid, ppid: 0 }];
+    let mut met = FxHashSet::from_iter([pid]);
+    let mut index = 0;
+    while index < found.len() && found.len() < MAX_PROCESSES {
+        let parent = found[index].pid;
+        let new = children(parent).into_iter().filter(|&child| met.insert(child));
+        found.extend(new.map(|pid| Kin { pid, ppid: parent }));
+        index += 1;
+    }
+    found
 }
 
 /// `CONFIG_PROC_CHILDREN`; nearly every kernel has it.
@@ -87,6 +112,8 @@ mod tests {
         assert_ne!(last_pid(), before);
         assert!(children(own).contains(&pid));
         assert!(by_parent(own).contains(&pid));
+        assert!(tree(own).contains(&Kin { pid, ppid: own }));
+        assert_eq!(tree(pid), [Kin { pid, ppid: 0 }]);
         assert_ne!(share_memory(own, pid), Some(true));
         assert_ne!(share_memory(own, own), Some(false));
         assert_eq!(command_line(pid), ["sleep", "60"]);

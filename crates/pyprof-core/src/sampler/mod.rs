@@ -135,7 +135,7 @@ pub enum EndReason {
 }
 
 /// What a session has collected.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Recording {
     /// What was seen
     pub profile: Profile,
@@ -147,6 +147,41 @@ pub struct Recording {
     pub started_unix_ns: u64,
     /// `CPython` version of the target; empty while the root of a tree is not Python
     pub python_version: String,
+}
+
+impl Stats {
+    /// What happened since `earlier`; the numbers of the moment stay.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            elapsed_ns: self.elapsed_ns.saturating_sub(earlier.elapsed_ns),
+            rounds: self.rounds.saturating_sub(earlier.rounds),
+            missed: self.missed.saturating_sub(earlier.missed),
+            failed: self.failed.saturating_sub(earlier.failed),
+            samples: self.samples.saturating_sub(earlier.samples),
+            cut: self.cut.saturating_sub(earlier.cut),
+            idle: self.idle.saturating_sub(earlier.idle),
+            idle_ns: self.idle_ns.saturating_sub(earlier.idle_ns),
+            cpu_ns: self.cpu_ns.saturating_sub(earlier.cpu_ns),
+            extra_reads: self.extra_reads.saturating_sub(earlier.extra_reads),
+            lost: self.lost.saturating_sub(earlier.lost),
+            processes: self.processes,
+            threads: self.threads,
+        }
+    }
+}
+
+impl Recording {
+    /// What was collected since `earlier`, a state of the same session.
+    #[must_use]
+    pub fn since(self, earlier: &Self) -> Self {
+        Self {
+            profile: self.profile.since(&earlier.profile, earlier.stats.elapsed_ns),
+            stats: self.stats.since(earlier.stats),
+            started_unix_ns: earlier.started_unix_ns + earlier.stats.elapsed_ns,
+            ..self
+        }
+    }
 }
 
 /// Sampling that runs on its own thread.
