@@ -17,8 +17,8 @@ import { example } from './helpers/raw.js'
 
 const require = createRequire(import.meta.url)
 
-function profile(mode: Mode = 'wall', raw = example()): Profile {
-  return new Profile(raw, { pid: 100, rate: 1000, mode, exit: null })
+function profile(mode: Mode = 'wall', raw = example(), subprocesses = false): Profile {
+  return new Profile(raw, { pid: 100, rate: 1000, mode, subprocesses, exit: null })
 }
 
 function golden(name: string): string {
@@ -44,6 +44,27 @@ for (const [name, options] of [
     t.deepEqual(JSON.parse(profile().to('speedscope', options)), JSON.parse(golden(name)))
   })
 }
+
+test('where children were followed every format keeps processes apart', (t) => {
+  const raw = example()
+  raw.threads[0]!.process = 1
+  raw.threads[0]!.pid = 200
+  const followed = profile('wall', raw, true)
+  const first = 'process python3 app.py (100)'
+  const second = 'process python3 work;er.py (200)'
+  const roots = followed.to('collapsed', { threads: true }).trimEnd().split('\n')
+  t.deepEqual(
+    new Set(roots.map((line) => line.split(';').slice(0, 2).join(';'))),
+    new Set([`${first};thread MainThread (100)`, `${escapeFrame(second)};thread worker 1 (101)`]),
+  )
+  const names = JSON.parse(followed.to('speedscope')).profiles.map(({ name }: { name: string }) => name)
+  t.deepEqual(names, [first, second])
+  const { samples } = decodeProfile(gunzipSync(followed.to('pprof')))
+  t.deepEqual(
+    new Set(samples.map(({ labels }) => `${labels['process']} ${labels['process_id']}`)),
+    new Set([`${first} 100`, `${second} 200`]),
+  )
+})
 
 test("collapsed: a name cannot end its frame or its line, and can be told from what it isn't", (t) => {
   t.is(escapeFrame('a;b'), 'a\\x3bb')
@@ -111,7 +132,12 @@ test('pprof: read back by a decoder of its own', (t) => {
   const work = decoded.functions.find((fn) => fn.name === 'Job.work')
   t.like(work, { filename: '/app/job.py', startLine: 10 })
   t.is(decoded.functions.filter((fn) => fn.name === 'Job.work').length, 1, 'lines do not make functions')
-  t.deepEqual(decoded.samples.map((sample) => sample.labels).at(-1), { thread: 'worker 1', thread_id: 101 })
+  t.deepEqual(decoded.samples.map((sample) => sample.labels).at(-1), {
+    thread: 'worker 1',
+    thread_id: 101,
+    process: 'process python3 app.py (100)',
+    process_id: 100,
+  })
   t.true(
     decoded.functions.some((fn) => fn.name === 'ev;il\nна me\\'),
     'any character is kept',

@@ -46,10 +46,19 @@ export class AbortError extends Error {
 }
 
 /** Gives errors of the addon their class; everything else stays what it is. */
-export function fromNative(error: unknown): unknown {
+function fromNative(error: unknown): unknown {
   if (!(error instanceof Error)) return error
   const code = (error as NodeJS.ErrnoException).code
   return isErrorCode(code) ? new PyprofError(code, error.message, error) : error
+}
+
+/** What a call of the addon brings, its error with its class. */
+export async function native<T>(promise: Promise<T>): Promise<T> {
+  try {
+    return await promise
+  } catch (error) {
+    throw fromNative(error)
+  }
 }
 
 function isErrorCode(code: string | undefined): code is ErrorCode {

@@ -8,6 +8,20 @@ export type { Format, FormatOptions, Formats } from './formats/index.js'
 export type { HotFunction } from './hottest.js'
 export { processes } from './processes.js'
 export type { Profile } from './profile.js'
-export { type RecordOptions, record, type SamplingOptions } from './record.js'
+export { type RecordOptions, record } from './record.js'
+export {
+  type Batch,
+  type BatchEvent,
+  CUT,
+  HOLDS_GIL,
+  ON_CPU,
+  type SampleColumns,
+} from './session/batch.js'
+export type { Gap, ProcessEvent, SessionEvent, ThreadEvent } from './session/events.js'
+export type { ProgramOptions, SamplingOptions, SessionOptions, SpawnOptions } from './session/options.js'
+export type { Sample } from './session/sample.js'
+export type { Session } from './session/session.js'
+export type { SessionThread, Tables } from './session/tables.js'
+export { attach, spawn } from './session/target.js'
 export { type SnapshotOptions, snapshot } from './snapshot.js'
 export type * from './types.js'

@@ -1,5 +1,5 @@
 import { binding } from './binding.js'
-import { fromNative } from './errors.js'
+import { native } from './errors.js'
 import type { ProcessInfo } from './types.js'
 
 /**
@@ -7,14 +7,10 @@ import type { ProcessInfo } from './types.js'
  * file names and say in `obstacle` what is in the way.
  */
 export async function processes(): Promise<ProcessInfo[]> {
-  try {
-    const list = await binding().processes()
-    return list.map((raw) => ({
-      ...raw,
-      pythonVersion: raw.pythonVersion ?? null,
-      obstacle: raw.obstacle ?? null,
-    }))
-  } catch (error) {
-    throw fromNative(error)
-  }
+  const list = await native(binding().processes())
+  return list.map((raw) => ({
+    ...raw,
+    pythonVersion: raw.pythonVersion ?? null,
+    obstacle: raw.obstacle ?? null,
+  }))
 }

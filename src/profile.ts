@@ -2,17 +2,27 @@ import { invalid } from './errors.js'
 import { type FormatOptions, type Formats, formats } from './formats/index.js'
 import { type HotFunction, hottest } from './hottest.js'
 import type { RawProfile } from './raw.js'
-import type { EndReason, Mode, ProfiledThread, ProgramExit, RecordingStats } from './types.js'
+import { seen } from './session/tables.js'
+import type {
+  EndReason,
+  Mode,
+  ProfiledProcess,
+  ProfiledThread,
+  ProgramExit,
+  RecordingStats,
+} from './types.js'
 
 /** What the one who recorded knows besides what was recorded. */
 export interface Context {
   pid: number
   rate: number
   mode: Mode
+  /** Whether children were followed. */
+  subprocesses: boolean
   exit: ProgramExit | null
 }
 
-/** A finished recording: sums by thread and stack, and the order of the samples when it was kept. */
+/** What was collected: sums by thread and stack, and the order of the samples when it was kept. */
 export class Profile {
   readonly #raw: RawProfile
   /** The process that was recorded. */
@@ -24,9 +34,14 @@ export class Profile {
   readonly mode: Mode
   readonly started: Date
   readonly stats: RecordingStats
-  readonly endReason: EndReason
+  /** Whether children were followed. */
+  readonly subprocesses: boolean
+  /** Why it ended; `null` when the session went on. */
+  readonly endReason: EndReason | null
   /** How a launched program ended; `null` when it still ran or was not launched here. */
   readonly exit: ProgramExit | null
+  /** The process itself first, and with `subprocesses` its descendants. */
+  readonly processes: readonly ProfiledProcess[]
   readonly threads: readonly ProfiledThread[]
 
   /** @internal */
@@ -39,7 +54,9 @@ export class Profile {
     this.pythonVersion = raw.pythonVersion
     this.started = new Date(raw.startedMs)
     this.stats = raw.stats
-    this.endReason = raw.end
+    this.subprocesses = context.subprocesses
+    this.endReason = raw.end ?? null
+    this.processes = raw.processes.map(seen)
     this.threads = raw.threads
   }
 

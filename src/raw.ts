@@ -2,7 +2,7 @@
  * What the native addon takes and gives, by hand: crates/pyprof-node/native.d.ts is generated from the Rust
  * source, and __test__/types/raw.ts proves that the two agree.
  */
-import type { EndReason, Mode, ProfiledThread, RecordingStats } from './types.js'
+import type { EndReason, Mode, RecordingStats } from './types.js'
 
 export interface RawProcess {
   pid: number
@@ -61,32 +61,80 @@ export interface RawEntries {
   cpuNs: Float64Array
 }
 
-/** A finished recording as packed columns; strings, frames, stacks and threads are named by their index. */
+export interface RawFrames {
+  kind: Uint32Array
+  name: Uint32Array
+  file: Uint32Array
+  firstLine: Uint32Array
+  line: Uint32Array
+  endLine: Uint32Array
+  column: Uint32Array
+  endColumn: Uint32Array
+}
+
+/** Stack 0 has no frame; a parent's index is below its child's. */
+export interface RawStacks {
+  parent: Uint32Array
+  frame: Uint32Array
+}
+
+export interface RawProcessSeen {
+  id: number
+  pid: number
+  ppid: number
+  pythonVersion?: string | null
+  command: string[]
+  ended: boolean
+}
+
+export interface RawThread {
+  id: number
+  /** In a profile the index of its process, in a batch the process's id. */
+  process: number
+  pid: number
+  tid: number
+  pythonId: number
+  name: string
+}
+
+/** What was collected, as packed columns; strings, frames, stacks, processes and threads are named by their index. */
 export interface RawProfile {
   strings: string[]
-  frames: {
-    kind: Uint32Array
-    name: Uint32Array
-    file: Uint32Array
-    firstLine: Uint32Array
-    line: Uint32Array
-    endLine: Uint32Array
-    column: Uint32Array
-    endColumn: Uint32Array
-  }
-  /** Stack 0 has no frame; a parent's index is below its child's. */
-  stacks: { parent: Uint32Array; frame: Uint32Array }
-  threads: ProfiledThread[]
+  frames: RawFrames
+  stacks: RawStacks
+  processes: RawProcessSeen[]
+  threads: RawThread[]
   entries: RawEntries
   timeline: RawEntries & { timeNs: Float64Array }
   timelineComplete: boolean
   stats: RecordingStats
-  end: EndReason
+  /** Absent: the session goes on. */
+  end?: EndReason | null
   startedMs: number
   pythonVersion: string
 }
 
-export interface RawRecordOptions {
+/** What a session's stream brings. Tables hold what is new: their rows go on where those of the last batch ended. */
+export interface RawBatch {
+  strings: string[]
+  frames: RawFrames
+  stacks: RawStacks
+  threads: RawThread[]
+  processes: RawProcessSeen[]
+  samples: {
+    timeNs: Float64Array
+    thread: Uint32Array
+    stack: Uint32Array
+    wallNs: Float64Array
+    cpuNs: Float64Array
+    flags: Uint32Array
+  }
+  events: { kind: Uint32Array; before: Uint32Array; timeNs: Float64Array; id: Uint32Array }
+  lost: number
+  ended?: EndReason | null
+}
+
+export interface RawSessionOptions {
   rate: number
   durationMs?: number
   mode: Mode
@@ -94,16 +142,31 @@ export interface RawRecordOptions {
   threadNames: string[]
   timeline: boolean
   waitMs: number
+  subprocesses: boolean
+  /** Samples and events that are kept for `drain()`. */
+  stream?: number
 }
 
-export interface RawRecorder {
+/** A moment of a session. */
+export interface RawMark {
+  readonly mark?: never
+}
+
+export interface RawSession {
   stats(): RecordingStats
   stop(): void
-  finish(): Promise<RawProfile>
+  drain(): RawBatch
+  /** Once only, and always. */
+  ended(): Promise<{ reason: EndReason; stats: RecordingStats }>
+  profile(mark?: RawMark): Promise<RawProfile>
+  mark(): Promise<RawMark>
 }
 
 export interface Binding {
   processes(): Promise<RawProcess[]>
+  processTree(pid: number): Promise<{ pid: number; ppid: number; command: string[] }[]>
   snapshot(pid: number, locals: boolean): Promise<RawSnapshot>
-  Recorder: { start(pid: number, options: RawRecordOptions): Promise<RawRecorder> }
+  Session: {
+    start(pid: number, options: RawSessionOptions, wake?: () => void): Promise<RawSession>
+  }
 }

@@ -1,5 +1,5 @@
 import { binding } from './binding.js'
-import { checkPid, fromNative } from './errors.js'
+import { checkPid, native } from './errors.js'
 import type { RawFrameSnapshot, RawSnapshot, RawThreadSnapshot } from './raw.js'
 import type { FrameSnapshot, Snapshot, ThreadSnapshot } from './types.js'
 
@@ -15,11 +15,7 @@ export interface SnapshotOptions {
  */
 export async function snapshot(pid: number, options: SnapshotOptions = {}): Promise<Snapshot> {
   checkPid(pid)
-  try {
-    return convert(await binding().snapshot(pid, options.locals ?? false))
-  } catch (error) {
-    throw fromNative(error)
-  }
+  return convert(await native(binding().snapshot(pid, options.locals ?? false)))
 }
 
 function convert(raw: RawSnapshot): Snapshot {

@@ -112,6 +112,12 @@ export interface RecordingStats {
   cpuNs: number
   /** Looks that needed more than one main read. */
   extraReads: number
+  /** Processes being sampled at the moment. */
+  processes: number
+  /** Threads with a Python state at the moment. */
+  threads: number
+  /** Samples of the stream that were dropped because nobody read them in time. */
+  lost: number
 }
 
 /** Which time counts: elapsed, on a CPU, or elapsed while holding the GIL. */
@@ -131,11 +137,44 @@ export interface ProgramExit {
   signal: string | null
 }
 
-/** A thread that was seen while recording. */
+/** A process that was seen: the one attached to, and with `subprocesses` its descendants. */
+export interface ProfiledProcess {
+  /** Its number within the session; unlike a pid it is never used again. */
+  id: number
+  pid: number
+  /** Its parent when it was found; 0 when unknown. */
+  ppid: number
+  /** CPython version; `null` while it is not (known to be) Python. */
+  pythonVersion: string | null
+  /** Arguments, the program's name first. */
+  command: string[]
+  ended: boolean
+}
+
+/** A thread that was seen. */
 export interface ProfiledThread {
+  /** Its number within the session; unlike a kernel thread id it is never used again. */
+  id: number
   pid: number
   /** Kernel thread id, 0 when unknown; equal to `pid` for the main thread. */
   tid: number
   pythonId: number
   name: string
+}
+
+/** One place in one function. Lines start at 1, columns are offsets in UTF-8 bytes from 0. `null`: unknown. */
+export interface StackFrame {
+  readonly kind: FrameKind
+  /** Function name; class-qualified (`co_qualname`) from CPython 3.11 on. */
+  readonly name: string
+  /** `co_filename` as the target spells it. */
+  readonly file: string
+  /** First line of the function. */
+  readonly firstLine: number | null
+  /** Line it was at. */
+  readonly line: number | null
+  readonly endLine: number | null
+  readonly column: number | null
+  /** Exclusive. */
+  readonly endColumn: number | null
 }

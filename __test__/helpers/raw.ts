@@ -31,6 +31,9 @@ export const STATS: RecordingStats = {
   idleNs: 3_000_000,
   cpuNs: 3e7,
   extraReads: 4,
+  processes: 1,
+  threads: 2,
+  lost: 0,
 }
 
 export const MISSING: FrameSpec = { name: '', missing: true }
@@ -92,7 +95,31 @@ export function rawProfile(threads: { tid: number; name: string }[], events: Eve
       parent: Uint32Array.from(stacks, ([parent]) => parent),
       frame: Uint32Array.from(stacks, ([, frame]) => frame),
     },
-    threads: threads.map((thread) => ({ pid: 100, pythonId: 4096 + thread.tid, ...thread })),
+    processes: [
+      {
+        id: 0,
+        pid: 100,
+        ppid: 1,
+        pythonVersion: '3.12.1',
+        command: ['/usr/bin/python3', 'app.py'],
+        ended: false,
+      },
+      {
+        id: 1,
+        pid: 200,
+        ppid: 100,
+        pythonVersion: '3.13.0',
+        command: ['python3', 'work;er.py'],
+        ended: true,
+      },
+    ],
+    threads: threads.map((thread, id) => ({
+      id,
+      pid: thread.tid < 200 ? 100 : 200,
+      process: thread.tid < 200 ? 0 : 1,
+      pythonId: 4096 + thread.tid,
+      ...thread,
+    })),
     entries: columns([...sums.values()]),
     timeline: {
       ...columns(rows),

@@ -1,14 +1,20 @@
 /** Checked by tsc, never run: the public types as a caller uses them. */
+import { Readable } from 'node:stream'
 import {
   AbortError,
+  attach,
+  type Batch,
   type ErrorCode,
   type ProcessInfo,
   type Profile,
   PyprofError,
   processes,
   record,
+  type SessionEvent,
   type Snapshot,
+  type StackFrame,
   snapshot,
+  spawn,
 } from '../../src/index.js'
 
 export async function use(): Promise<void> {
@@ -44,4 +50,31 @@ export async function use(): Promise<void> {
     }
   }
   void [version, state, text, bytes, status, wrong]
+}
+
+export async function stream(): Promise<void> {
+  const session = await attach(1, { rate: 1000, subprocesses: true, signal: AbortSignal.timeout(1) })
+  for await (const event of session) {
+    if (event.type === 'sample') {
+      const frame: StackFrame | undefined = event.leaf
+      const text: string = event.thread.process.command.join(' ') + event.frames[0]!.name
+      const ns: number = event.cpuNs + event.wallNs + event.timeNs
+      void [frame, text, ns]
+    } else if (event.type === 'gap') event.lost.toFixed()
+    else if (event.type === 'process-exec') event.process.pid.toFixed()
+    else if (event.type === 'thread-end') event.thread.name.trim()
+    // @ts-expect-error a thread event has no process of its own
+    else event.process
+  }
+  const batches: AsyncIterable<Batch> = session.batches()
+  const readable: Readable = Readable.from(session)
+  const profile: Profile = await session.collect({ duration: 10 })
+  const events: AsyncIterable<SessionEvent> = session
+  await session.close()
+  const program = await spawn('python3', ['app.py'], { cwd: '/', stdio: 'ignore' })
+  const pid: number | undefined = program.child?.pid
+  // @ts-expect-error a rate is a number
+  await attach(1, { rate: '1000' })
+  await session[Symbol.asyncDispose]()
+  void [batches, readable, profile, events, pid]
 }

@@ -65,6 +65,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       threads: { help: 'Keep threads apart (pprof always does, by labels)' },
       thread: { value: 'NAME', multiple: true, help: 'Only threads of this name; can be repeated' },
       idle: { help: 'Keep threads that wait (sleep, I/O, locks) too' },
+      subprocesses: {
+        short: 's',
+        help: 'Follow children, and theirs; the process itself need not be Python',
+      },
       lines: { help: "Tell lines apart: show the line a frame was at, not its function's first" },
       quiet: { short: 'q', help: 'No progress and no summary' },
       help: HELP,

@@ -1,5 +1,5 @@
 /** What all formats say in the same way: names of frames and threads, and which weight counts. */
-import type { RawEntries, RawProfile } from '../raw.js'
+import type { RawEntries, RawProcessSeen, RawProfile } from '../raw.js'
 import type { Mode, ProfiledThread } from '../types.js'
 
 /** Leaf of a stack that was cut: what ran below could not be proven. */
@@ -26,6 +26,15 @@ export function frameLine(raw: RawProfile, frame: number, lines: boolean): numbe
 
 export function threadName({ name, tid }: ProfiledThread): string {
   return `thread ${name} (${tid || 'id unknown'})`
+}
+
+/** Longer command lines are cut: they name a process, they do not document it. */
+const MAX_COMMAND = 80
+
+export function processName({ command, pid }: RawProcessSeen): string {
+  const [program = '', ...args] = command
+  const text = [program.slice(program.lastIndexOf('/') + 1), ...args].join(' ')
+  return `process ${text.length > MAX_COMMAND ? `${text.slice(0, MAX_COMMAND)}…` : text} (${pid || 'ended'})`
 }
 
 /** Frames of a stack, root first. */

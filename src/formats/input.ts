@@ -18,4 +18,6 @@ export interface Described {
   readonly rate: number
   readonly mode: Mode
   readonly started: Date
+  /** Children were followed: processes are kept apart. */
+  readonly subprocesses: boolean
 }

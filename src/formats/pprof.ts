@@ -1,6 +1,6 @@
 /**
  * pprof's profile.proto, gzip-compressed. Every sample has three values: count, elapsed ns, CPU ns, and labels
- * that name its thread. Functions carry their first line, locations the line they were at.
+ * that name its thread and process. Functions carry their first line, locations the line they were at.
  */
 import { gzipSync } from 'node:zlib'
 import {
@@ -14,7 +14,7 @@ import {
   ValueType,
 } from 'pprof-format'
 import type { RawProfile } from '../raw.js'
-import { frameName, isMissing, NO_PYTHON } from './frames.js'
+import { frameName, isMissing, NO_PYTHON, processName } from './frames.js'
 import type { Described } from './input.js'
 
 export function pprof(raw: RawProfile, about: Described): Uint8Array {
@@ -24,6 +24,8 @@ export function pprof(raw: RawProfile, about: Described): Uint8Array {
   const code = new CodeTable(raw, strings)
   const threadKey = strings.dedup('thread')
   const tidKey = strings.dedup('thread_id')
+  const processKey = strings.dedup('process')
+  const pidKey = strings.dedup('process_id')
   const { entries } = raw
   const sample = Array.from(entries.stack, (stack, i) => {
     const thread = raw.threads[entries.thread[i]!]!
@@ -33,6 +35,8 @@ export function pprof(raw: RawProfile, about: Described): Uint8Array {
       label: [
         new Label({ key: threadKey, str: strings.dedup(thread.name) }),
         new Label({ key: tidKey, num: thread.tid }),
+        new Label({ key: processKey, str: strings.dedup(processName(raw.processes[thread.process]!)) }),
+        new Label({ key: pidKey, num: thread.pid }),
       ],
     })
   })

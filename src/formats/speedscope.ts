@@ -3,7 +3,16 @@
  * ns of the mode's time, in order of time when the order was kept.
  */
 import type { RawEntries, RawProfile } from '../raw.js'
-import { frameLine, frameName, framesOf, isMissing, NO_PYTHON, threadName, weightColumn } from './frames.js'
+import {
+  frameLine,
+  frameName,
+  framesOf,
+  isMissing,
+  NO_PYTHON,
+  processName,
+  threadName,
+  weightColumn,
+} from './frames.js'
 import type { Described, FormatOptions } from './input.js'
 
 interface SpeedscopeFrame {
@@ -28,19 +37,17 @@ export function speedscope(raw: RawProfile, about: Described, options: FormatOpt
   const table = new FrameTable(raw, lines)
   const profiles = new Map<number, Sampled>()
   const title = `pid ${about.pid}, CPython ${about.pythonVersion}`
-  for (const thread of threads ? threadsInOrder(raw, about) : [-1]) {
-    profiles.set(thread, {
-      type: 'sampled',
-      name: thread < 0 ? title : threadName(raw.threads[thread]!),
-      unit: 'nanoseconds',
-      startValue: 0,
-      endValue: 0,
-      samples: [],
-      weights: [],
-    })
+  const keyOf = (thread: number) =>
+    threads ? thread : about.subprocesses ? raw.threads[thread]!.process : -1
+  for (const thread of threadsInOrder(raw, about)) {
+    const key = keyOf(thread)
+    if (!profiles.has(key))
+      profiles.set(key, empty(nameOf(raw, thread, threads, about.subprocesses) || title))
   }
+  // The schema wants one.
+  if (profiles.size === 0) profiles.set(-1, empty(title))
   for (const { thread, stack, weight } of events(raw, about)) {
-    const profile = profiles.get(threads ? thread : -1)!
+    const profile = profiles.get(keyOf(thread))!
     profile.samples.push(table.stack(stack))
     profile.weights.push(weight)
     profile.endValue += weight
@@ -53,6 +60,19 @@ export function speedscope(raw: RawProfile, about: Described, options: FormatOpt
     shared: { frames: table.frames },
     profiles: [...profiles.values()],
   })
+}
+
+function empty(name: string): Sampled {
+  return { type: 'sampled', name, unit: 'nanoseconds', startValue: 0, endValue: 0, samples: [], weights: [] }
+}
+
+function nameOf(raw: RawProfile, thread: number, threads: boolean, processes: boolean): string {
+  const info = raw.threads[thread]!
+  const parts = [
+    ...(processes ? [processName(raw.processes[info.process]!)] : []),
+    ...(threads ? [threadName(info)] : []),
+  ]
+  return parts.join(', ')
 }
 
 /** speedscope knows a frame by all it shows of it. */
@@ -128,11 +148,14 @@ function at(entries: RawEntries, i: number, weights: Float64Array): Event {
   return { thread: entries.thread[i]!, stack: entries.stack[i]!, weight: weights[i]! }
 }
 
-/** The main thread first, then those with the most time. */
-function threadsInOrder(raw: RawProfile, { mode }: Described): number[] {
+/** The main thread of the process first, then other processes' main threads, then those with the most time. */
+function threadsInOrder(raw: RawProfile, about: Described): number[] {
   const sums = new Float64Array(raw.threads.length)
-  const weights = weightColumn(raw.entries, mode)
+  const weights = weightColumn(raw.entries, about.mode)
   for (let i = 0; i < weights.length; i++) sums[raw.entries.thread[i]!]! += weights[i]!
-  const isMain = (thread: number) => Number(raw.threads[thread]!.tid === raw.threads[thread]!.pid)
-  return [...sums.keys()].sort((a, b) => isMain(b) - isMain(a) || sums[b]! - sums[a]!)
+  const rank = (thread: number) => {
+    const { tid, pid } = raw.threads[thread]!
+    return Number(tid === pid) + Number(tid === about.pid)
+  }
+  return [...sums.keys()].sort((a, b) => rank(b) - rank(a) || sums[b]! - sums[a]!)
 }

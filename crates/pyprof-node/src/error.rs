@@ -25,12 +25,21 @@ impl Failure {
         }
     }
 
-    /// The recording's result was already taken.
+    /// Somebody waits for the session's end already.
     #[must_use]
-    pub fn already_finished() -> Self {
+    pub fn already_awaited() -> Self {
         Self {
             code: "ERR_PYPROF_INVALID_ARGUMENT".to_owned(),
-            message: "finish() was already called on this recorder".to_owned(),
+            message: "ended() was already called on this session".to_owned(),
+        }
+    }
+
+    /// The session ended by an error, which `ended()` tells.
+    #[must_use]
+    pub fn nothing_collected() -> Self {
+        Self {
+            code: "ERR_PYPROF_PROCESS_EXITED".to_owned(),
+            message: "the session failed before it had collected anything".to_owned(),
         }
     }
 

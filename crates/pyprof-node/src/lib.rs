@@ -8,10 +8,11 @@
     reason = "a field without a sentence of its own means what the core's field of that name means"
 )]
 
+pub mod batch;
 pub mod error;
 pub mod pack;
 pub mod process;
 pub mod promise;
-pub mod recorder;
+pub mod session;
 pub mod snapshot;
 pub mod stats;

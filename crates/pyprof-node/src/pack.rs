@@ -2,7 +2,7 @@
 
 use napi::bindgen_prelude::{Float64Array, Uint32Array};
 use napi_derive::napi;
-use pyprof_core::profile::{Frame, Profile, Weights};
+use pyprof_core::profile::{Frame, ProcessSeen, Profile, StackNode, ThreadInfo, Weights};
 use pyprof_core::sampler::{EndReason, Recording};
 
 use crate::snapshot::kind;
@@ -18,19 +18,33 @@ pub enum RawEndReason {
     Denied,
 }
 
-/// A finished recording. All columns of one struct have the same length.
+impl From<EndReason> for RawEndReason {
+    fn from(reason: EndReason) -> Self {
+        match reason {
+            EndReason::Duration => Self::Duration,
+            EndReason::Stopped => Self::Stopped,
+            EndReason::Exited => Self::Exited,
+            EndReason::Replaced => Self::Replaced,
+            EndReason::Denied => Self::Denied,
+        }
+    }
+}
+
+/// What was collected. All columns of one struct have the same length.
 #[napi(object)]
 pub struct RawProfile {
     pub strings: Vec<String>,
     pub frames: RawFrames,
     pub stacks: RawStacks,
+    pub processes: Vec<RawProcessSeen>,
     pub threads: Vec<RawThread>,
     pub entries: RawEntries,
     pub timeline: RawTimeline,
     /// False when the timeline reached its bound
     pub timeline_complete: bool,
     pub stats: RawStats,
-    pub end: RawEndReason,
+    /// Absent: it goes on
+    pub end: Option<RawEndReason>,
     /// ms since the epoch
     pub started_ms: f64,
     pub python_version: String,
@@ -57,14 +71,58 @@ pub struct RawStacks {
     pub frame: Uint32Array,
 }
 
+/// A process that was seen.
+#[napi(object)]
+pub struct RawProcessSeen {
+    /// Its number in the session
+    pub id: u32,
+    pub pid: i32,
+    /// 0 when unknown
+    pub ppid: i32,
+    /// `null` while it is not known to be Python
+    pub python_version: Option<String>,
+    pub command: Vec<String>,
+    pub ended: bool,
+}
+
+impl From<&ProcessSeen> for RawProcessSeen {
+    fn from(info: &ProcessSeen) -> Self {
+        Self {
+            id: info.id,
+            pid: info.pid,
+            ppid: info.ppid,
+            python_version: info.python_version.clone(),
+            command: info.command.clone(),
+            ended: info.ended,
+        }
+    }
+}
+
 /// A thread that was seen.
 #[napi(object)]
 pub struct RawThread {
+    /// Its number in the session
+    pub id: u32,
+    /// In a profile the index of its process, in a batch the process's number in the session
+    pub process: u32,
     pub pid: i32,
     /// 0 when unknown
     pub tid: i32,
     pub python_id: f64,
     pub name: String,
+}
+
+impl From<&ThreadInfo> for RawThread {
+    fn from(info: &ThreadInfo) -> Self {
+        Self {
+            id: info.id,
+            process: info.process,
+            pid: info.pid,
+            tid: info.tid,
+            python_id: info.python_id as f64,
+            name: info.name.clone(),
+        }
+    }
 }
 
 /// Sums by (thread, stack), ordered by thread and stack.
@@ -89,11 +147,13 @@ pub struct RawTimeline {
     pub cpu_ns: Float64Array,
 }
 
-fn integers<T>(items: &[T], field: impl Fn(&T) -> u32) -> Uint32Array {
+/// A column of integers.
+pub fn integers<T>(items: &[T], field: impl Fn(&T) -> u32) -> Uint32Array {
     items.iter().map(field).collect::<Vec<_>>().into()
 }
 
-fn numbers<T>(items: &[T], field: impl Fn(&T) -> u64) -> Float64Array {
+/// A column of numbers that need more than 32 bits.
+pub fn numbers<T>(items: &[T], field: impl Fn(&T) -> u64) -> Float64Array {
     items.iter().map(|item| field(item) as f64).collect::<Vec<_>>().into()
 }
 
@@ -128,17 +188,23 @@ impl From<&Profile> for RawEntries {
     }
 }
 
-impl From<Recording> for RawProfile {
-    fn from(recording: Recording) -> Self {
-        let profile = recording.profile;
+impl From<&[StackNode]> for RawStacks {
+    fn from(stacks: &[StackNode]) -> Self {
+        Self { parent: integers(stacks, |stack| stack.parent), frame: integers(stacks, |stack| stack.frame) }
+    }
+}
+
+impl From<&Recording> for RawProfile {
+    fn from(recording: &Recording) -> Self {
+        let profile = &recording.profile;
         let timeline = &profile.timeline;
         Self {
+            strings: profile.strings.clone(),
             frames: profile.frames.as_slice().into(),
-            stacks: RawStacks {
-                parent: integers(&profile.stacks, |stack| stack.parent),
-                frame: integers(&profile.stacks, |stack| stack.frame),
-            },
-            entries: (&profile).into(),
+            stacks: profile.stacks.as_slice().into(),
+            processes: profile.processes.iter().map(RawProcessSeen::from).collect(),
+            threads: profile.threads.iter().map(RawThread::from).collect(),
+            entries: profile.into(),
             timeline: RawTimeline {
                 time_ns: numbers(timeline, |entry| entry.time_ns),
                 thread: integers(timeline, |entry| entry.thread),
@@ -148,27 +214,10 @@ impl From<Recording> for RawProfile {
                 cpu_ns: numbers(timeline, |entry| entry.weights.cpu_ns),
             },
             timeline_complete: profile.timeline_complete,
-            threads: profile
-                .threads
-                .into_iter()
-                .map(|thread| RawThread {
-                    pid: thread.pid,
-                    tid: thread.tid,
-                    python_id: thread.python_id as f64,
-                    name: thread.name,
-                })
-                .collect(),
-            strings: profile.strings,
             stats: recording.stats.into(),
-            end: match recording.end {
-                None | Some(EndReason::Duration) => RawEndReason::Duration,
-                Some(EndReason::Stopped) => RawEndReason::Stopped,
-                Some(EndReason::Exited) => RawEndReason::Exited,
-                Some(EndReason::Replaced) => RawEndReason::Replaced,
-                Some(EndReason::Denied) => RawEndReason::Denied,
-            },
+            end: recording.end.map(RawEndReason::from),
             started_ms: recording.started_unix_ns as f64 / 1e6,
-            python_version: recording.python_version,
+            python_version: recording.python_version.clone(),
         }
     }
 }

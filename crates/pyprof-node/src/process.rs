@@ -59,3 +59,28 @@ impl From<process::ProcessInfo> for RawProcess {
 pub fn processes(env: &Env) -> napi::Result<PromiseRaw<'_, Vec<RawProcess>>> {
     promise::run(env, || Ok(process::list()?.into_iter().map(RawProcess::from).collect()))
 }
+
+/// A process of a tree.
+#[napi(object)]
+pub struct RawKin {
+    pub pid: i32,
+    /// 0 for the root
+    pub ppid: i32,
+    pub command: Vec<String>,
+}
+
+/// `pid` and all its descendants, parents before their children.
+#[napi(catch_unwind, ts_return_type = "Promise<Array<RawKin>>")]
+pub fn process_tree(env: &Env, pid: i32) -> napi::Result<PromiseRaw<'_, Vec<RawKin>>> {
+    promise::run(env, move || {
+        let tree = process::children::tree(pid);
+        Ok(tree
+            .into_iter()
+            .map(|kin| RawKin {
+                pid: kin.pid,
+                ppid: kin.ppid,
+                command: process::children::command_line(kin.pid),
+            })
+            .collect())
+    })
+}

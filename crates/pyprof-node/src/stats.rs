@@ -16,6 +16,12 @@ pub struct RawStats {
     pub idle_ns: f64,
     pub cpu_ns: f64,
     pub extra_reads: f64,
+    /// Sampled at the moment
+    pub processes: f64,
+    /// With a Python state at the moment
+    pub threads: f64,
+    /// Samples of the stream that nobody took in time
+    pub lost: f64,
 }
 
 impl From<Stats> for RawStats {
@@ -31,6 +37,9 @@ impl From<Stats> for RawStats {
             idle_ns: stats.idle_ns as f64,
             cpu_ns: stats.cpu_ns as f64,
             extra_reads: stats.extra_reads as f64,
+            processes: stats.processes as f64,
+            threads: stats.threads as f64,
+            lost: stats.lost as f64,
         }
     }
 }

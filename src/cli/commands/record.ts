@@ -3,8 +3,10 @@ import { PyprofError } from '../../errors.js'
 import { type Format, formats } from '../../formats/index.js'
 import { type Launched, launch } from '../../launch.js'
 import type { Profile } from '../../profile.js'
-import type { RawRecordOptions } from '../../raw.js'
-import { checkOptions, Recording, type SamplingOptions } from '../../record.js'
+import type { RawSessionOptions } from '../../raw.js'
+import { checkOptions, type SamplingOptions } from '../../session/options.js'
+import type { Session } from '../../session/session.js'
+import { open } from '../../session/target.js'
 import type { Mode } from '../../types.js'
 import { statusOf, statusOfProgram, UsageError } from '../exit.js'
 import { type Parsed, parse, parseDuration, pidOf } from '../options.js'
@@ -27,7 +29,7 @@ interface Plan {
 
 export async function run(args: string[]): Promise<number> {
   const plan = planOf(parse('record', args))
-  const options = checkOptions(plan.sampling, 'program' in plan.target)
+  const options = checkOptions(plan.sampling, { launched: 'program' in plan.target, stream: false })
   const output = await openOutput(plan.path)
   if ('pid' in plan.target) {
     await recordInto(output, plan, plan.target.pid, options, null)
@@ -49,7 +51,7 @@ async function recordProgram(
   output: Output,
   plan: Plan,
   launched: Launched,
-  options: RawRecordOptions,
+  options: RawSessionOptions,
 ): Promise<number> {
   let failure = 0
   try {
@@ -71,22 +73,23 @@ async function recordInto(
   output: Output,
   plan: Plan,
   pid: number,
-  options: RawRecordOptions,
+  options: RawSessionOptions,
   launched: Launched | null,
 ): Promise<void> {
   let stopped = false
-  let recording: Recording | undefined
+  let session: Session | undefined
   const progress = new Progress()
   const putBack = handleSignals(launched, () => {
     stopped = true
-    recording?.stop()
+    void session?.close()
   })
   try {
-    recording = await Recording.start(pid, options, launched)
-    if (stopped) recording.stop()
-    if (!plan.quiet) progress.start(() => recording!.stats(), options.rate)
-    const profile = await recording.finish()
+    session = await open(pid, options, launched)
+    if (stopped) void session.close()
+    if (!plan.quiet) progress.start(() => session!.stats, options.rate)
+    await session.closed
     progress.end()
+    const profile = await session.profile()
     if (profile.stats.samples === 0 && profile.endReason === 'exited') {
       throw new PyprofError('ERR_PYPROF_PROCESS_EXITED', 'the target ended before anything was seen')
     }
@@ -121,6 +124,7 @@ function planOf(parsed: Parsed): Plan {
       ...(values['duration'] === undefined ? {} : { duration: parseDuration(text('duration')!) }),
       mode: modeOf(text('mode') ?? 'wall'),
       idle: values['idle'] === true,
+      subprocesses: values['subprocesses'] === true,
       threadNames: (values['thread'] ?? []) as string[],
       timeline: format === 'speedscope',
     },

@@ -24,8 +24,8 @@ export function summary(profile: Profile, format: Format, file: string | undefin
   const { stats } = profile
   const seconds = stats.elapsedNs / 1e9
   const lines = [
-    `CPython ${profile.pythonVersion}, pid ${profile.pid}: ${count(stats.samples)} samples in ` +
-      `${time(stats.elapsedNs)} (${ENDS[profile.endReason]})`,
+    `${target(profile)}: ${count(stats.samples)} samples in ` +
+      `${time(stats.elapsedNs)} (${profile.endReason ? ENDS[profile.endReason] : 'it goes on'})`,
     `rate reached ${seconds > 0 ? (stats.rounds / seconds).toFixed(0) : 0} of ${profile.rate} Hz, ` +
       `missed ${count(stats.missed)}, failed ${count(stats.failed)} (${percent(stats.failed, stats.rounds)}), ` +
       `cut short ${count(stats.cut)} (${percent(stats.cut, stats.samples)})`,
@@ -38,6 +38,13 @@ export function summary(profile: Profile, format: Format, file: string | undefin
     lines.push(`Result: ${name}`, `Look at it: ${VIEWERS[format].replace('FILE', () => quote(name))}`)
   }
   return `${lines.join('\n')}\n`
+}
+
+function target({ pid, pythonVersion, subprocesses, processes }: Profile): string {
+  const root = `${pythonVersion ? `CPython ${pythonVersion}, ` : ''}pid ${pid}`
+  if (!subprocesses) return root
+  const pythons = processes.filter((process) => process.pythonVersion !== null).length
+  return `${root} and its children (${count(processes.length)} processes, ${count(pythons)} of them Python)`
 }
 
 function left({ stats, mode }: Profile): string {

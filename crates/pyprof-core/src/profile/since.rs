@@ -25,7 +25,8 @@ impl Profile {
     /// record are counted from `moment`, in ns since the profile's start.
     #[must_use]
     pub fn since(mut self, earlier: &Self, moment: u64) -> Self {
-        let now: FxHashMap<u32, u32> = (0..).zip(&self.threads).map(|(index, info)| (info.id, index)).collect();
+        let now: FxHashMap<u32, u32> =
+            (0..).zip(&self.threads).map(|(index, info)| (info.id, index)).collect();
         // Threads that have gone since were added up in the one that has no process.
         let ended = (0..).zip(&self.threads).find(|(_, info)| info.pid == 0).map(|(index, _)| index);
         for (&(thread, stack), &before) in &earlier.entries {
@@ -86,8 +87,7 @@ mod tests {
         let late = thread(&mut builder);
         builder.sample(&seen(late, EMPTY_STACK, 4));
         let later = builder.so_far(|_| true).since(&earlier, 2_000_000);
-        let weights =
-            Weights { samples: 1, wall_ns: 1_000_000, running_ns: 1_000_000, ..Weights::default() };
+        let weights = Weights { samples: 1, wall_ns: 1_000_000, running_ns: 1_000_000, ..Weights::default() };
         assert_eq!(later.entries.len(), 2);
         assert_eq!(later.entries[&(main, stack)], weights);
         assert_eq!(later.entries[&(late, EMPTY_STACK)], weights);

@@ -64,13 +64,23 @@ impl Sink {
         let index = self.profile.thread(info);
         self.late_cpu.remove(&index);
         if self.keeps(index)
-            && let (Some(stream), Some(info)) =
-                (&mut self.stream, self.profile.profile().threads.get(index as usize))
+            && let Some(id) = self.stream_thread(index)
+            && let Some(stream) = &mut self.stream
         {
-            stream.thread(info);
-            stream.event(EventKind::ThreadStart, time_ns, info.id);
+            stream.event(EventKind::ThreadStart, time_ns, id);
         }
         index
+    }
+
+    /// Gives the stream a thread's row and returns the thread's id. Places in the profile are used again; the stream
+    /// names the process by its id too.
+    fn stream_thread(&mut self, index: u32) -> Option<u32> {
+        let stream = self.stream.as_mut()?;
+        let profile = self.profile.profile();
+        let info = profile.threads.get(index as usize)?;
+        let process = profile.processes.get(info.process as usize)?.id;
+        stream.thread(ThreadInfo { process, ..info.clone() });
+        Some(info.id)
     }
 
     /// A thread has another name now.
@@ -79,11 +89,7 @@ impl Sink {
             return;
         }
         self.profile.rename(index, name);
-        if let (Some(stream), Some(info)) =
-            (&mut self.stream, self.profile.profile().threads.get(index as usize))
-        {
-            stream.thread(info);
-        }
+        self.stream_thread(index);
     }
 
     /// A thread has ended.

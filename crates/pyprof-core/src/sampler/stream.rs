@@ -75,7 +75,7 @@ pub struct Batch {
     pub frames: Vec<Frame>,
     /// New stacks, likewise; the first batch begins with the empty stack
     pub stacks: Vec<StackNode>,
-    /// Threads that are new or have another name now
+    /// Threads that are new or have another name now; `process` is [`ProcessSeen::id`] here
     pub threads: Vec<ThreadInfo>,
     /// Processes that are new, or have become known or changed
     pub processes: Vec<ProcessSeen>,
@@ -213,9 +213,9 @@ impl Stream {
         self.fresh.push_back(Item::Event(kind, time_ns, id));
     }
 
-    /// A thread that is new or has changed.
-    pub fn thread(&mut self, info: &ThreadInfo) {
-        self.threads.push(info.clone());
+    /// A thread that is new or has changed; `process` is [`ProcessSeen::id`].
+    pub fn thread(&mut self, info: ThreadInfo) {
+        self.threads.push(info);
     }
 
     /// A process that is new or has changed.

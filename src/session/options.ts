@@ -1,0 +1,85 @@
+/** How to sample: what `attach()`, `spawn()` and `record()` take. */
+import type { StdioOptions } from 'node:child_process'
+import { invalid } from '../errors.js'
+import type { RawSessionOptions } from '../raw.js'
+import type { Mode } from '../types.js'
+
+export interface SamplingOptions {
+  /** Samples a second, above 0. Default: 1000. */
+  rate?: number
+  /** ms. Default: until the target ends or `signal` aborts. */
+  duration?: number
+  /** Which time counts. Default: `wall`. */
+  mode?: Mode
+  /** Keep samples of threads that wait in the kernel (sleep, I/O, locks). Default: false. */
+  idle?: boolean
+  /** Keep only threads of these names. Default: all. */
+  threadNames?: readonly string[]
+  /**
+   * Follow children from fork, exec and spawn, and theirs. The process itself need not be Python then, and the session
+   * ends with the last of them. Default: false.
+   */
+  subprocesses?: boolean
+  /**
+   * Keep the order of the samples in the profile, which speedscope's time order needs. Default: true for `record()`,
+   * false for `attach()` and `spawn()`.
+   */
+  timeline?: boolean
+  /**
+   * ms to wait for an interpreter that is still starting. Default: 0 for a running process, 10,000 for a
+   * launched program.
+   */
+  wait?: number
+}
+
+/** What a launched program gets. */
+export interface ProgramOptions {
+  /** Working directory. */
+  cwd?: string
+  /** Environment. Default: this process's. */
+  env?: NodeJS.ProcessEnv
+  /** Standard streams. Default: `inherit`. */
+  stdio?: StdioOptions
+}
+
+export interface SessionOptions extends SamplingOptions {
+  /**
+   * Samples and events kept for a reader who is late, about 64 bytes each; what is older is dropped and shows as a
+   * gap. Default: 65,536.
+   */
+  bufferSize?: number
+  /** Ends the session: reading it then throws an `AbortError`. */
+  signal?: AbortSignal
+}
+
+export interface SpawnOptions extends SessionOptions, ProgramOptions {}
+
+const BUFFER_SIZE = 65_536
+const MAX_BUFFER_SIZE = 0x1000_0000
+
+/** @throws {PyprofError} `ERR_PYPROF_INVALID_ARGUMENT`, with the name of the option */
+export function checkOptions(
+  options: SessionOptions,
+  { launched, stream }: { launched: boolean; stream: boolean },
+): RawSessionOptions {
+  const { rate = 1000, duration, mode = 'wall', threadNames = [], wait = launched ? 10_000 : 0 } = options
+  const { bufferSize = BUFFER_SIZE } = options
+  if (!(rate > 0) || rate > 1e6) throw invalid(`rate is a number above 0 and at most 1,000,000, not ${rate}`)
+  if (duration !== undefined && !(duration > 0))
+    throw invalid(`duration is a number of ms above 0, not ${duration}`)
+  if (!(wait >= 0)) throw invalid(`wait is a number of ms, not ${wait}`)
+  if (!['wall', 'cpu', 'gil'].includes(mode)) throw invalid(`mode is wall, cpu or gil, not ${mode}`)
+  if (!Number.isInteger(bufferSize) || bufferSize < 1 || bufferSize > MAX_BUFFER_SIZE)
+    throw invalid(`bufferSize is a whole number from 1 to ${MAX_BUFFER_SIZE}, not ${bufferSize}`)
+  return {
+    rate,
+    mode,
+    idle: options.idle ?? false,
+    threadNames: [...threadNames],
+    timeline: options.timeline ?? !stream,
+    waitMs: wait,
+    subprocesses: options.subprocesses ?? false,
+    ...(duration === undefined || duration === Infinity ? {} : { durationMs: duration }),
+    ...(stream ? { stream: bufferSize } : {}),
+  }
+}

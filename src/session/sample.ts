@@ -1,0 +1,86 @@
+/** A sample as an object. It holds its place in a batch; what it shows is made when it is asked for. */
+import { inspect } from 'node:util'
+import type { StackFrame } from '../types.js'
+import { type Batch, CUT, HOLDS_GIL, ON_CPU } from './batch.js'
+import type { SessionThread } from './tables.js'
+
+/** One stack of one thread. */
+export class Sample {
+  readonly #batch: Batch
+  readonly #index: number
+
+  /** @internal */
+  constructor(batch: Batch, index: number) {
+    this.#batch = batch
+    this.#index = index
+  }
+
+  get type(): 'sample' {
+    return 'sample'
+  }
+
+  /** ns since the session's start. */
+  get timeNs(): number {
+    return this.#batch.samples.timeNs[this.#index]!
+  }
+
+  /** Elapsed time that it stands for, in ns: since the look before. */
+  get wallNs(): number {
+    return this.#batch.samples.wallNs[this.#index]!
+  }
+
+  /** CPU time of the thread in it, in ns, from the kernel's account. */
+  get cpuNs(): number {
+    return this.#batch.samples.cpuNs[this.#index]!
+  }
+
+  /** The thread was on a CPU, or waited for one. */
+  get onCpu(): boolean {
+    return (this.#flags & ON_CPU) !== 0
+  }
+
+  /** The thread held a GIL. */
+  get holdsGil(): boolean {
+    return (this.#flags & HOLDS_GIL) !== 0
+  }
+
+  /** False when the stack was cut: its last frame is then of kind `missing`. */
+  get complete(): boolean {
+    return (this.#flags & CUT) === 0
+  }
+
+  /** Its thread, with its process: always the same object for the same thread. */
+  get thread(): SessionThread {
+    return this.#batch.tables.threads.get(this.#batch.samples.thread[this.#index]!)!
+  }
+
+  /** Root first; empty when no Python code ran. The same frame is always the same object. */
+  get frames(): StackFrame[] {
+    return this.#batch.tables.framesOf(this.stack)
+  }
+
+  /** The frame that ran; `undefined` when no Python code did. */
+  get leaf(): StackFrame | undefined {
+    const { tables } = this.#batch
+    return this.stack === 0 ? undefined : tables.frames[tables.leafOf(this.stack)]
+  }
+
+  /** The stack's number: equal stacks of a session have equal numbers. */
+  get stack(): number {
+    return this.#batch.samples.stack[this.#index]!
+  }
+
+  get #flags(): number {
+    return this.#batch.samples.flags[this.#index]!
+  }
+
+  /** All of it as a plain object. */
+  toJSON() {
+    const { type, timeNs, wallNs, cpuNs, onCpu, holdsGil, complete, thread, frames } = this
+    return { type, timeNs, wallNs, cpuNs, onCpu, holdsGil, complete, thread, frames }
+  }
+
+  [inspect.custom]() {
+    return this.toJSON()
+  }
+}

@@ -1,0 +1,124 @@
+/** What the numbers of a stream stand for. The tables of a session grow; what they hold never changes its place. */
+import type { RawBatch, RawFrames, RawProcessSeen, RawThread } from '../raw.js'
+import type { FrameKind, ProfiledProcess, ProfiledThread, StackFrame } from '../types.js'
+
+/** A thread of a session, with its process. The same thread is always the same object, kept up to date. */
+export interface SessionThread extends ProfiledThread {
+  readonly process: ProfiledProcess
+}
+
+const KINDS: readonly FrameKind[] = ['python', 'missing']
+
+/** A process as the addon gives it. */
+export function seen(raw: RawProcessSeen): ProfiledProcess {
+  return { ...raw, pythonVersion: raw.pythonVersion ?? null }
+}
+
+/** Strings, frames, stacks, threads and processes of a session. */
+export class Tables {
+  readonly #strings: string[] = []
+  readonly #frames: StackFrame[] = []
+  readonly #parents = new Column()
+  readonly #leaves = new Column()
+  readonly #threads = new Map<number, SessionThread>()
+  readonly #processes = new Map<number, ProfiledProcess>()
+
+  /** Every distinct place, by its index. */
+  get frames(): readonly StackFrame[] {
+    return this.#frames
+  }
+
+  /** Every thread seen so far, by its id. */
+  get threads(): ReadonlyMap<number, SessionThread> {
+    return this.#threads
+  }
+
+  /** Every process seen so far, by its id. */
+  get processes(): ReadonlyMap<number, ProfiledProcess> {
+    return this.#processes
+  }
+
+  /** How many stacks there are; the empty one, 0, is counted. */
+  get stackCount(): number {
+    return this.#parents.length
+  }
+
+  /** The stack without its leaf. */
+  parentOf(stack: number): number {
+    return this.#parents.at(stack)
+  }
+
+  /** Index of the leaf of a stack other than the empty one. */
+  leafOf(stack: number): number {
+    return this.#leaves.at(stack)
+  }
+
+  /** The frames of a stack, root first. The same frame is always the same object. */
+  framesOf(stack: number): StackFrame[] {
+    let depth = 0
+    for (let at = stack; at !== 0; at = this.#parents.at(at)) depth++
+    const frames = new Array<StackFrame>(depth)
+    for (let at = stack; at !== 0; at = this.#parents.at(at))
+      frames[--depth] = this.#frames[this.#leaves.at(at)]!
+    return frames
+  }
+
+  /** @internal */
+  add(batch: RawBatch): void {
+    for (const text of batch.strings) this.#strings.push(text)
+    const { frames } = batch
+    for (let i = 0; i < frames.kind.length; i++) this.#frames.push(this.#frame(frames, i))
+    this.#parents.add(batch.stacks.parent)
+    this.#leaves.add(batch.stacks.frame)
+    for (const row of batch.processes) update(this.#processes, seen(row))
+    for (const row of batch.threads) update(this.#threads, this.#thread(row))
+  }
+
+  #thread({ process, ...row }: RawThread): SessionThread {
+    return { ...row, process: this.#processes.get(process)! }
+  }
+
+  #frame(frames: RawFrames, i: number): StackFrame {
+    const column = frames.column[i]!
+    const endColumn = frames.endColumn[i]!
+    return {
+      kind: KINDS[frames.kind[i]!]!,
+      name: this.#strings[frames.name[i]!]!,
+      file: this.#strings[frames.file[i]!]!,
+      firstLine: frames.firstLine[i]! || null,
+      line: frames.line[i]! || null,
+      endLine: frames.endLine[i]! || null,
+      // The addon counts columns from 1, so that 0 can mean unknown.
+      column: column === 0 ? null : column - 1,
+      endColumn: endColumn === 0 ? null : endColumn - 1,
+    }
+  }
+}
+
+/** Whoever holds the object sees the change. */
+function update<T extends { id: number }>(rows: Map<number, T>, row: T): void {
+  const known = rows.get(row.id)
+  if (known) Object.assign(known, row)
+  else rows.set(row.id, row)
+}
+
+/** A growing column of integers. */
+class Column {
+  #values = new Uint32Array(1024)
+  length = 0
+
+  add(more: Uint32Array): void {
+    const length = this.length + more.length
+    if (length > this.#values.length) {
+      const values = new Uint32Array(2 ** Math.ceil(Math.log2(length)))
+      values.set(this.#values.subarray(0, this.length))
+      this.#values = values
+    }
+    this.#values.set(more, this.length)
+    this.length = length
+  }
+
+  at(index: number): number {
+    return this.#values[index]!
+  }
+}
