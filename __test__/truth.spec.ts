@@ -35,13 +35,16 @@ for (const [leaf, rate, targets] of [
   })
 }
 
-test('the oracle itself: true stacks pass, impossible ones do not', (t) => {
-  const run = spawnSync(
-    'python3',
-    ['-m', 'unittest', 'discover', '-s', join(root, 'benches/truth'), '-p', 'test_*.py'],
-    {
-      encoding: 'utf8',
-    },
-  )
-  t.is(run.status, 0, run.stderr)
-})
+for (const [folder, what] of [
+  ['truth', 'the oracle itself: true stacks pass, impossible ones do not'],
+  ['speed', "the speed bench's arithmetic"],
+] as const) {
+  test(what, (t) => {
+    const run = spawnSync(
+      'python3',
+      ['-m', 'unittest', 'discover', '-s', join(root, 'benches', folder), '-p', 'test_*.py'],
+      { encoding: 'utf8' },
+    )
+    t.is(run.status, 0, run.stderr)
+  })
+}

@@ -99,10 +99,13 @@ class Target:
     def __init__(self, interpreter, target, leaf):
         self.interpreter, self.name, self.leaf = interpreter, target, leaf
 
+    def command(self):
+        return self.interpreter.command + [
+            "%s/%s.py" % (self.interpreter.folder(), self.name), "--leaf", self.leaf]
+
     def __enter__(self):
         _, core = cores()
-        command = self.interpreter.command + [
-            "%s/%s.py" % (self.interpreter.folder(), self.name), "--leaf", self.leaf]
+        command = self.command()
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             preexec_fn=lambda: os.sched_setaffinity(0, {core}))

@@ -2,7 +2,9 @@
 
 An adapter has a `name`, `unfit(target)` (why it cannot run there, or None) and
 `record(target, rate, seconds)`, which returns a Recording. What a tool drops in
-silence shows as samples asked for that never came.
+silence shows as samples asked for that never came. `idle`, `threads` and
+`subprocesses` can be set: waiting threads too, all threads, children too.
+`run` runs its command; the speed bench sets one that measures it.
 """
 import json
 import os
@@ -63,7 +65,18 @@ def _read(text):
     return stacks
 
 
-class Ours:
+class Tool:
+    """What all adapters share."""
+
+    idle = threads = subprocesses = False
+    run = staticmethod(_run)
+
+    def options(self, **words):
+        """The command line's words for those of `idle`, `threads` and `subprocesses` that are set."""
+        return [word for name, word in words.items() if getattr(self, name)]
+
+
+class Ours(Tool):
     """The sampler by itself: crates/pyprof-core/examples/stacks.rs."""
 
     name = "pyprof"
@@ -78,8 +91,9 @@ class Ours:
         return None
 
     def record(self, target, rate, seconds):
-        begin, end, out, err = _run(
-            [self.binary, target.pid, "--rate", rate, "--seconds", seconds], seconds)
+        begin, end, out, err = self.run(
+            [self.binary, target.pid, "--rate", rate, "--seconds", seconds]
+            + self.options(subprocesses="--subprocesses"), seconds)
         said = {}
         for line in reversed(err.strip().splitlines()):
             if line.startswith("{"):
@@ -88,7 +102,7 @@ class Ours:
         return Recording(_read(out), begin, end, said)
 
 
-class OursCli:
+class OursCli(Tool):
     """The command, as a user runs it: node dist/cli/main.js record.
 
     Its collapsed weights are measured time, not samples: shares are exact, the
@@ -110,19 +124,24 @@ class OursCli:
     def record(self, target, rate, seconds):
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "out.collapsed"
-            begin, end, _, err = _run(
+            begin, end, _, err = self.run(
                 ["node", self.main, "record", "-p", target.pid, "-d", seconds, "-r", rate,
-                 "-f", "collapsed", "-o", file], seconds)
+                 "-f", "collapsed", "-o", file]
+                + self.options(idle="--idle", subprocesses="--subprocesses"), seconds)
             stacks = _read(file.read_text(errors="replace"))
         found = re.search(r"([\d,]+) samples", err)
         if found:
             total = sum(stack.count for stack in stacks) or 1
             scale = int(found[1].replace(",", "")) / total
             stacks = [stack._replace(count=stack.count * scale) for stack in stacks]
-        return Recording(stacks, begin, end, {"summary": err[-400:]})
+        said = {"summary": err[-400:]}
+        told = re.search(r"rate reached (\d+) of .*?failed ([\d,]+)", err, re.DOTALL)
+        if told:
+            said.update(rate_reached=int(told[1]), failed=int(told[2].replace(",", "")))
+        return Recording(stacks, begin, end, said)
 
 
-class PySpy:
+class PySpy(Tool):
     """py-spy 0.4: stops the target for each sample, or reads on with --nonblocking."""
 
     def __init__(self, halting):
@@ -137,20 +156,21 @@ class PySpy:
             file = Path(folder) / "out.raw"
             command = [peers.PY_SPY, "record", "-p", target.pid, "-r", rate, "-d", seconds,
                        "-f", "raw", "-o", file] + ([] if self.halting else ["--nonblocking"])
+            command += self.options(idle="--idle", subprocesses="--subprocesses")
             for attempt in (1, 2, 3):
                 try:
-                    begin, end, _, err = _run(command, seconds, {"RUST_BACKTRACE": "0"})
+                    begin, end, out, err = self.run(command, seconds, {"RUST_BACKTRACE": "0"})
                     break
                 except Failed as failed:
                     # A known weakness: at times it does not find the interpreter.
                     if attempt == 3 or "Failed to find a python interpreter" not in str(failed):
                         raise
-            said = re.search(r"Samples: (\d+) Errors: (\d+)", err)
+            said = re.search(r"Samples: (\d+) Errors: (\d+)", out + err)
             stacks = _read(file.read_text(errors="replace"))
         return Recording(stacks, begin, end, {"samples": int(said[1]), "errors": int(said[2])} if said else {})
 
 
-class Austin:
+class Austin(Tool):
     """Austin 4. Needs a newer C library than many hosts have: the chroot's."""
 
     name = "austin"
@@ -160,7 +180,7 @@ class Austin:
             return "no Austin: python3 benches/truth/peers.py"
         return None
 
-    def _command(self, target):
+    def prepared(self, target):
         """(command, folder as Austin sees it, the same as we see it)."""
         root = target.interpreter.root
         if root is not None:
@@ -178,11 +198,11 @@ class Austin:
         return [loader, "--library-path", libraries, peers.AUSTIN], folder, folder
 
     def record(self, target, rate, seconds):
-        command, there, here = self._command(target)
+        command, there, here = self.prepared(target)
         mojo = "truth-%d.mojo" % os.getpid()
         # Its status is not 0 even after a good run: the file tells.
-        begin, end, _, err = _run(
-            command + ["-i", max(1, 1000000 // rate), "-x", seconds, "-p", target.pid,
+        begin, end, _, err = self.run(
+            command + self.options(subprocesses="-C") + ["-i", max(1, 1000000 // rate), "-x", seconds, "-p", target.pid,
                        "-o", "%s/%s" % (there, mojo)], seconds, any_status=True)
         if not (Path(here) / mojo).exists():
             raise Failed((err.strip().splitlines() or ["no output"])[-1][:200])
@@ -199,7 +219,7 @@ class Austin:
         return Recording(stacks, begin, end, said)
 
 
-class Sampling:
+class Sampling(Tool):
     """python3.15 -m profiling.sampling: its own minor version only."""
 
     def __init__(self, halting):
@@ -214,20 +234,23 @@ class Sampling:
     def record(self, target, rate, seconds):
         root = target.interpreter.root or ""
         file = "/tmp/pyprof-truth-%d.collapsed" % os.getpid()
-        begin, end, out, _ = _run(
+        begin, end, out, _ = self.run(
             target.interpreter.command
             + ["-m", "profiling.sampling", "attach", "-r", rate, "-d", seconds, "--no-gc",
                "--collapsed", "-o", file] + (["--blocking"] if self.halting else [])
+            + self.options(threads="--all-threads", subprocesses="--subprocesses")
             + [target.pid], seconds)
-        path = Path(root + file)
+        # With --subprocesses there is one file a process.
+        found = list(Path(root + "/tmp").glob("*pyprof-truth-%d*.collapsed" % os.getpid()))
         try:
-            stacks = _read(path.read_text(errors="replace"))
+            stacks = [stack for path in found for stack in _read(path.read_text(errors="replace"))]
         finally:
-            path.unlink(missing_ok=True)
+            for path in found:
+                path.unlink(missing_ok=True)
         return Recording(stacks, begin, end, {"words": out.strip()[:300]})
 
 
-class Control:
+class Control(Tool):
     """Nobody looks: what the machine's other programs do to the slowdown's figure."""
 
     name = "(control)"

@@ -1,4 +1,5 @@
-//! Records a process with the crate alone and prints collapsed stacks: `stacks PID [--rate HZ] [--seconds S]`.
+//! Records a process with the crate alone and prints collapsed stacks: `stacks PID [--rate HZ] [--seconds S]
+//! [--subprocesses]`.
 //!
 //! One line a stack, `name (file:line);...;leaf (file:line) SAMPLES`, threads together, waiting ones included;
 //! the sampler's own health follows on standard error as one line of JSON. The benches judge it.
@@ -18,7 +19,8 @@ fn main() {
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().collect();
-    let pid = arguments.get(1).ok_or("usage: stacks PID [--rate HZ] [--seconds S]")?.parse()?;
+    let pid =
+        arguments.get(1).ok_or("usage: stacks PID [--rate HZ] [--seconds S] [--subprocesses]")?.parse()?;
     let number = |name: &str, default: f64| -> Result<f64, std::num::ParseFloatError> {
         let value =
             arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1));
@@ -29,6 +31,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         rate: number("--rate", 1000.0)?,
         duration: Some(duration),
         idle: true,
+        subprocesses: arguments.iter().any(|argument| argument == "--subprocesses"),
         ..Options::default()
     };
     let recording = Session::start(pid, options, None)?.finish()?;
