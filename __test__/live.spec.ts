@@ -133,3 +133,48 @@ test('processes() is an array in order of pid', async (t) => {
     pids.toSorted((a, b) => a - b),
   )
 })
+
+withPython('dump --subprocesses shows the tree, Python or not', async (t) => {
+  const [command, ...args] = program(python!, 'wait')
+  const quoted = [command, ...args].map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ')
+  const shell = new Child(t, 'sh', ['-c', `${quoted} & wait`], {})
+  await shell.says('ready')
+  const pid = String(shell.process.pid)
+  const { stdout, status } = await cli(t, ['dump', '--subprocesses', '--json', pid]).done
+  t.is(status, 0)
+  const found = JSON.parse(stdout)
+  const ajv = new Ajv2020({ allErrors: true }).addSchema(schema)
+  const validate = ajv.compile(
+    JSON.parse(readFileSync(new URL('../docs/tree.schema.json', import.meta.url), 'utf8')),
+  )
+  t.true(validate(found), JSON.stringify(validate.errors))
+  const [root, child] = found.processes
+  t.like(root, { pid: shell.process.pid, ppid: null, snapshot: null })
+  t.is(root.obstacle.code, 'ERR_PYPROF_NOT_PYTHON')
+  t.like(child, { ppid: shell.process.pid, obstacle: null })
+  t.is(child.snapshot.threads[0].frames[0].name, '<module>')
+  const text = await cli(t, ['dump', '-s', pid]).done
+  t.regex(text.stdout, new RegExp(`^Process ${child.pid} \\(child of ${pid}\\): `, 'm'))
+  t.is((await cli(t, ['dump', '-s', '999999999']).done).status, 3)
+})
+
+withPython('record --subprocesses follows a script that starts Python', async (t) => {
+  const cwd = temporaryFolder(t)
+  const script = 'trap "exit 7" EXIT; "$@"; true'
+  const args = [
+    'record',
+    '-s',
+    '-o',
+    'out.collapsed',
+    '--',
+    'sh',
+    '-c',
+    script,
+    'sh',
+    ...program(python!, 'spin', '3000'),
+  ]
+  const { status, stderr } = await cli(t, args, { cwd }).done
+  t.is(status, 7, 'the status is that of the script')
+  t.regex(stderr, /and its children \(2 processes, 1 of them Python\)/)
+  t.regex(readFileSync(join(cwd, 'out.collapsed'), 'utf8'), /^process python[^;]* \(\d+\);<module> /m)
+})

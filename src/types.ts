@@ -90,6 +90,25 @@ export interface LocalVariable {
   value: string
 }
 
+/** A process and all its descendants at one moment. `pyprof-rs dump --subprocesses --json` prints exactly this. */
+export interface TreeSnapshot {
+  /** Version of this shape. Fields may be added within a version, never changed or taken away. */
+  schemaVersion: 1
+  /** Parents before their children. */
+  processes: ProcessSnapshot[]
+}
+
+export interface ProcessSnapshot {
+  pid: number
+  /** `null` for the process that was asked for. */
+  ppid: number | null
+  command: string[]
+  /** `null` when it is not Python or cannot be read. */
+  snapshot: Snapshot | null
+  /** Why not, with the remedy. */
+  obstacle: { code: string; message: string } | null
+}
+
 /** The sampler's own health. */
 export interface RecordingStats {
   /** Since the first deadline. */

@@ -29,11 +29,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   dump: {
     summary: "Show all threads' stacks of a process now",
-    usage: ['pyprof-rs dump <pid> [--locals] [--json]'],
+    usage: ['pyprof-rs dump <pid> [--locals] [--subprocesses] [--json]'],
     options: {
       pid: { short: 'p', value: 'PID', help: 'The process; the same as <pid>' },
       locals: { short: 'l', help: 'Show arguments and local variables' },
-      json: { help: 'Print JSON as described by docs/dump.schema.json' },
+      subprocesses: { short: 's', help: 'Show its children, and theirs, too' },
+      json: { help: 'Print JSON as described by docs/dump.schema.json (with -s docs/tree.schema.json)' },
       help: HELP,
     },
   },

@@ -1,5 +1,6 @@
 import { snapshot } from '../../snapshot.js'
-import type { FrameSnapshot, Snapshot, ThreadSnapshot } from '../../types.js'
+import { snapshotTree } from '../../tree.js'
+import type { FrameSnapshot, ProcessSnapshot, Snapshot, ThreadSnapshot, TreeSnapshot } from '../../types.js'
 import { UsageError } from '../exit.js'
 import { parse, pidOf } from '../options.js'
 import { plain } from '../terminal/plain.js'
@@ -8,17 +9,41 @@ export async function run(args: string[]): Promise<number> {
   const parsed = parse('dump', args)
   const pid = pidOf('dump', parsed)
   if (pid === undefined || parsed.program) throw new UsageError('dump needs a pid', 'dump')
-  const found = await snapshot(pid, { locals: parsed.values['locals'] === true })
-  process.stdout.write(parsed.values['json'] ? `${JSON.stringify(found, null, 2)}\n` : render(found))
+  const { json, subprocesses } = parsed.values
+  const options = { locals: parsed.values['locals'] === true }
+  if (subprocesses) {
+    const tree = await snapshotTree(pid, options)
+    process.stdout.write(json ? print(tree) : tree.processes.map(renderProcess).join('\n'))
+  } else {
+    const found = await snapshot(pid, options)
+    process.stdout.write(json ? print(found) : render(found))
+  }
   return 0
+}
+
+function print(found: Snapshot | TreeSnapshot): string {
+  return `${JSON.stringify(found, null, 2)}\n`
 }
 
 /** Like a Python traceback: most recent call last. */
 export function render(snapshot: Snapshot): string {
-  const head =
-    `Process ${snapshot.pid}: ${plain(snapshot.command.join(' '))}\n` +
-    `CPython ${snapshot.pythonVersion} (${plain(snapshot.executable)})\n`
-  return head + snapshot.threads.map((thread) => `\n${renderThread(thread)}`).join('')
+  return head(snapshot) + renderSnapshot(snapshot)
+}
+
+/** One process of a tree. */
+export function renderProcess(process: ProcessSnapshot): string {
+  const { snapshot, obstacle } = process
+  const what = snapshot ? renderSnapshot(snapshot) : `  ${plain(obstacle!.message)}\n`
+  return head(process) + what
+}
+
+function head({ pid, ppid, command }: { pid: number; ppid?: number | null; command: string[] }): string {
+  return `Process ${pid}${ppid ? ` (child of ${ppid})` : ''}: ${plain(command.join(' '))}\n`
+}
+
+function renderSnapshot({ pythonVersion, executable, threads }: Snapshot): string {
+  const about = `CPython ${pythonVersion} (${plain(executable)})\n`
+  return about + threads.map((thread) => `\n${renderThread(thread)}`).join('')
 }
 
 function renderThread(thread: ThreadSnapshot): string {
