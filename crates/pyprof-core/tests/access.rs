@@ -143,7 +143,7 @@ fn undumpable_process_of_the_same_user() {
         let target = Target::script(command, &format!("{first}{IDLE}"));
         let said = act(NOBODY, "locate", target.pid);
         if hidden {
-            assert_denied(&said, "undumpable", "--cap-add=SYS_PTRACE");
+            assert_denied(&said, "it has made itself undumpable", "run with sudo");
         } else {
             assert_eq!(said, "OK");
         }

@@ -3,40 +3,43 @@
 //! The rules are those of `ptrace_may_access` (ptrace(2), "Ptrace access mode checking"); they are looked at
 //! in the order in which the kernel's answer is decided, so that the remedy named is the one that helps.
 
-use std::fs::{metadata, read_link, read_to_string};
+use std::fs::metadata;
 use std::os::unix::fs::MetadataExt;
 
-use nix::errno::Errno;
 use nix::unistd::{Uid, User};
 
+use super::rights::Ourselves;
+use super::rights::capabilities::Capabilities;
+use super::rights::remedy::{Need, Remedy, sentence};
+use super::rights::surroundings::Namespace;
 use super::stat::{Stat, Status};
 use crate::Error;
-use crate::memory::{ProcessMemory, RemoteMemory};
 
-/// `CAP_SYS_PTRACE` (`include/uapi/linux/capability.h`)
-const CAP_SYS_PTRACE: u64 = 1 << 19;
-
-/// What the kernel's decision hangs on.
+/// What the kernel's decision hangs on, besides ourselves.
 #[derive(Debug, Clone, Default)]
-#[allow(clippy::struct_excessive_bools)] // independent findings
-struct Facts {
-    our_user: u32,
-    our_group: u32,
-    our_permitted: u64,
-    has_ptrace_capability: bool,
-    /// Not even our own memory can be read
-    filtered: bool,
+struct Target {
     /// Real, effective and saved user, then group
-    target_users: Vec<u32>,
-    target_groups: Vec<u32>,
-    target_permitted: u64,
+    users: Vec<u32>,
+    groups: Vec<u32>,
+    permitted: Capabilities,
     /// Its files in /proc belong to root although it does not
     undumpable: bool,
     other_user_namespace: bool,
-    /// `kernel.yama.ptrace_scope`
-    yama: u8,
-    /// The security module's label, when it confines us
-    confined: Option<String>,
+}
+
+/// The rule in the way, and what would lift it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// A part of a sentence
+    pub cause: String,
+    /// The one at hand first
+    pub remedies: Vec<Remedy>,
+}
+
+impl std::fmt::Display for Denial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}; {}", self.cause, sentence(&self.remedies))
+    }
 }
 
 /// The error for a process whose memory or files may not be read: it names the rule and the remedy.
@@ -47,117 +50,97 @@ pub fn explain_denied(pid: i32) -> Error {
     match Stat::read(pid) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Error::NoSuchProcess { pid },
         Ok(stat) if stat.is_zombie() => Error::ProcessExited { pid },
-        _ => Error::Permission { pid, reason: reason(&gather(pid)) },
+        _ => Error::Permission { pid, reason: denial(pid, &Ourselves::probe()).to_string() },
     }
 }
 
-fn gather(pid: i32) -> Facts {
+/// Why the kernel refused `pid` to us. Only of use when it did.
+#[must_use]
+pub fn denial(pid: i32, ours: &Ourselves) -> Denial {
+    let (cause, need) = rule(&gather(pid, ours), ours);
+    Denial { cause, remedies: need.remedies(ours) }
+}
+
+fn gather(pid: i32, ours: &Ourselves) -> Target {
     let numbers = |status: &Status, key: &str| -> Vec<u32> {
         status.words(key).take(3).filter_map(|word| word.parse().ok()).collect()
     };
-    let mut facts = Facts { filtered: cannot_read_ourselves(), ..Facts::default() };
-    if let Ok(ours) = Status::read("thread-self") {
-        facts.our_user = numbers(&ours, "Uid").first().copied().unwrap_or_default();
-        facts.our_group = numbers(&ours, "Gid").first().copied().unwrap_or_default();
-        facts.our_permitted = ours.hex("CapPrm").unwrap_or_default();
-        facts.has_ptrace_capability = ours.hex("CapEff").unwrap_or_default() & CAP_SYS_PTRACE != 0;
+    let mut target = Target::default();
+    if let Ok(status) = Status::read(pid) {
+        target.users = numbers(&status, "Uid");
+        target.groups = numbers(&status, "Gid");
+        target.permitted = Capabilities::from_bits(status.hex("CapPrm").unwrap_or_default());
+        let effective = target.users.get(1).copied();
+        // The directory itself keeps its owner (`task_dump_owner` in `fs/proc/base.c`).
+        let owner = metadata(format!("/proc/{pid}/status")).map(|data| data.uid()).ok();
+        target.undumpable = owner.is_some() && owner != effective;
     }
-    if let Ok(theirs) = Status::read(pid) {
-        facts.target_users = numbers(&theirs, "Uid");
-        facts.target_groups = numbers(&theirs, "Gid");
-        facts.target_permitted = theirs.hex("CapPrm").unwrap_or_default();
-        let effective = facts.target_users.get(1).copied();
-        let owner = metadata(format!("/proc/{pid}")).map(|data| data.uid()).ok();
-        facts.undumpable = owner.is_some() && owner != effective;
-    }
-    let namespace = |who: &str| read_link(format!("/proc/{who}/ns/user")).ok();
-    let theirs = namespace(&pid.to_string());
-    facts.other_user_namespace = theirs.is_some() && theirs != namespace("self");
-    let scope = read_to_string("/proc/sys/kernel/yama/ptrace_scope");
-    facts.yama = scope.ok().and_then(|text| text.trim().parse().ok()).unwrap_or_default();
-    let label = read_to_string("/proc/thread-self/attr/current").unwrap_or_default();
-    let label = label.trim_end_matches(['\0', '\n']).to_owned();
-    facts.confined = Some(label).filter(|label| !label.is_empty() && label != "unconfined");
-    facts
+    let namespace = Namespace::of(pid, "user");
+    target.other_user_namespace = namespace.is_some() && namespace != ours.user_namespace;
+    target
 }
 
-/// Every process may read itself, so a refusal comes from a seccomp filter (Docker's on kernels before 4.8).
-fn cannot_read_ourselves() -> bool {
-    let here = 0u64;
-    let result = ProcessMemory::new(std::process::id() as i32).read_u64(&raw const here as u64);
-    let errno = result.err().and_then(|error| error.raw_os_error()).map(Errno::from_raw);
-    matches!(errno, Some(Errno::EPERM | Errno::ENOSYS | Errno::EACCES))
-}
-
-fn reason(facts: &Facts) -> String {
-    const CAPABILITY: &str = "sudo (in a container: start it with --cap-add=SYS_PTRACE)";
+/// The first of the kernel's rules that says no.
+fn rule(target: &Target, ours: &Ourselves) -> (String, Need) {
+    let capability = || Need::capability(Capabilities::SYS_PTRACE);
     let differs = |theirs: &[u32], ours: u32| theirs.iter().any(|&id| id != ours);
-    if facts.filtered {
-        return "a seccomp filter on this process forbids process_vm_readv; in Docker, start the container with \
-                --cap-add=SYS_PTRACE or --security-opt seccomp=unconfined"
-            .to_owned();
+    let other = |text| Need { other: Some(text), ..Need::default() };
+    if ours.reading.is_filtered() {
+        let need = Need { calls: vec!["process_vm_readv"], ..capability() };
+        return ("a seccomp filter on this process forbids process_vm_readv".to_owned(), need);
     }
-    if facts.yama == 3 {
-        return "kernel.yama.ptrace_scope is 3, which forbids it to everybody until the next boot; set it to 0, \
-                1 or 2 in /etc/sysctl.d and restart the machine"
-            .to_owned();
+    if ours.yama == Some(3) {
+        let cause = "kernel.yama.ptrace_scope is 3, which forbids it to everybody until the next boot";
+        return (cause.to_owned(), other("set it to 0, 1 or 2 in /etc/sysctl.d and restart the machine"));
     }
-    if facts.has_ptrace_capability {
-        if facts.other_user_namespace {
-            return "it runs in a user namespace in which we hold no rights; run from the host, or inside its own \
-                    container"
-                .to_owned();
+    if ours.holds(Capabilities::SYS_PTRACE) {
+        const OUTSIDE: &str = "run from the host, or inside its own container";
+        if target.other_user_namespace {
+            return ("it runs in a user namespace in which we hold no rights".to_owned(), other(OUTSIDE));
         }
-        if let Some(label) = &facts.confined {
-            return format!(
-                "the security module's profile \"{label}\" confines us; in Docker, start the container with \
-                 --security-opt apparmor=unconfined"
-            );
+        if let Some(label) = &ours.confined {
+            let cause = format!("the security module's profile \"{label}\" confines us");
+            return (cause, Need { unconfined: true, ..Need::default() });
         }
-        return "the kernel refuses although we hold CAP_SYS_PTRACE: it runs in a parent or sibling user \
-                namespace, or a security module protects it; run from the host, or inside its own container"
-            .to_owned();
+        let cause = "the kernel refuses although we hold CAP_SYS_PTRACE: it runs in a parent or sibling user \
+                     namespace, or a security module protects it";
+        return (cause.to_owned(), other(OUTSIDE));
     }
-    if differs(&facts.target_users, facts.our_user) {
-        let theirs = user_name(*facts.target_users.get(1).unwrap_or(&0));
-        let ours = user_name(facts.our_user);
-        return format!("it runs as {theirs} and we run as {ours}; run as {theirs} or with {CAPABILITY}");
+    if differs(&target.users, ours.user) {
+        let theirs = user_name(*target.users.get(1).unwrap_or(&0));
+        let cause = format!("it runs as {theirs} and we run as {}", user_name(ours.user));
+        return (cause, Need { user: Some(theirs), ..capability() });
     }
-    if differs(&facts.target_groups, facts.our_group) {
-        return format!("its group ids differ from ours; run with its group or with {CAPABILITY}");
+    if differs(&target.groups, ours.group) {
+        return ("its group ids differ from ours".to_owned(), capability());
     }
-    if facts.target_permitted & !facts.our_permitted != 0 {
-        return format!("it holds capabilities that we lack; run with {CAPABILITY}");
+    if !ours.permitted.contains(target.permitted) {
+        return ("it holds capabilities that we lack".to_owned(), capability());
     }
-    if facts.undumpable {
-        return format!(
-            "it has made itself undumpable (setuid program, file capabilities or prctl PR_SET_DUMPABLE); run \
-             with {CAPABILITY}"
-        );
+    if target.undumpable {
+        let cause =
+            "it has made itself undumpable (setuid program, file capabilities or prctl PR_SET_DUMPABLE)";
+        return (cause.to_owned(), capability());
     }
-    match facts.yama {
-        1 => {
-            return format!(
-                "kernel.yama.ptrace_scope is 1, which allows reading own children only; run with {CAPABILITY}, \
-                 or `sudo sysctl kernel.yama.ptrace_scope=0`"
-            );
+    match ours.yama {
+        Some(1) => {
+            let cause = "kernel.yama.ptrace_scope is 1, which allows reading own children only";
+            let need = Need { setting: Some("kernel.yama.ptrace_scope=0"), own_child: true, ..capability() };
+            return (cause.to_owned(), need);
         }
-        2 => {
-            return format!(
-                "kernel.yama.ptrace_scope is 2, which asks for CAP_SYS_PTRACE; run with {CAPABILITY}"
-            );
+        Some(2) => {
+            let cause = "kernel.yama.ptrace_scope is 2, which asks for CAP_SYS_PTRACE";
+            return (cause.to_owned(), capability());
         }
         _ => {}
     }
-    match &facts.confined {
-        Some(label) => {
-            format!("the security module's profile \"{label}\" may forbid it; run with {CAPABILITY}")
-        }
-        None => format!(
-            "we lack CAP_SYS_PTRACE, and it is undumpable, in another user namespace or protected by a security \
-             module; run with {CAPABILITY}"
-        ),
-    }
+    let cause = match &ours.confined {
+        Some(label) => format!("the security module's profile \"{label}\" may forbid it"),
+        None => "we lack CAP_SYS_PTRACE, and it is undumpable, in another user namespace or protected by a \
+                 security module"
+            .to_owned(),
+    };
+    (cause, capability())
 }
 
 /// The user's name, else the number as text.
@@ -167,45 +150,53 @@ pub(super) fn user_name(uid: u32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rights::filter::Passage;
+    use super::super::rights::surroundings::Surroundings;
     use super::*;
-
-    fn same_user() -> Facts {
-        Facts {
-            our_user: 1000,
-            our_group: 1000,
-            target_users: vec![1000; 3],
-            target_groups: vec![1000; 3],
-            ..Facts::default()
-        }
-    }
 
     #[test]
     fn each_rule_has_its_own_remedy() {
-        let with_capability = Facts { has_ptrace_capability: true, ..same_user() };
-        for (facts, rule, remedy) in [
-            (Facts { filtered: true, ..same_user() }, "seccomp", "seccomp=unconfined"),
-            (Facts { target_users: vec![0; 3], ..same_user() }, "runs as root", "sudo"),
-            (Facts { target_groups: vec![7; 3], ..same_user() }, "group", "sudo"),
-            (Facts { target_permitted: 1 << 12, ..same_user() }, "capabilities that we lack", "--cap-add"),
-            (Facts { undumpable: true, ..same_user() }, "undumpable", "--cap-add"),
-            (Facts { yama: 1, ..same_user() }, "ptrace_scope is 1", "sysctl"),
-            (Facts { yama: 2, ..same_user() }, "ptrace_scope is 2", "sudo"),
-            (Facts { yama: 3, ..with_capability.clone() }, "ptrace_scope is 3", "restart"),
-            (Facts { other_user_namespace: true, ..with_capability.clone() }, "user namespace", "host"),
+        let ours = || Ourselves {
+            user: 1000,
+            group: 1000,
+            effective: Capabilities::NONE,
+            permitted: Capabilities::NONE,
+            bounding: Capabilities::SYS_PTRACE,
+            no_new_privileges: false,
+            reading: Passage::Open,
+            surroundings: Surroundings::Host,
+            yama: None,
+            confined: None,
+            ..Ourselves::probe()
+        };
+        let able = || Ourselves { effective: Capabilities::SYS_PTRACE, ..ours() };
+        let contained =
+            || Ourselves { surroundings: Surroundings::Docker, bounding: Capabilities::NONE, ..ours() };
+        let same = || Target { users: vec![1000; 3], groups: vec![1000; 3], ..Target::default() };
+        let holder = || Target { permitted: Capabilities::BPF, ..same() };
+        for (target, ours, cause, remedy) in [
+            (same(), Ourselves { reading: Passage::Refused, ..able() }, "seccomp", "seccomp=unconfined"),
+            (Target { users: vec![0; 3], ..same() }, ours(), "runs as root", "as root, or run with sudo"),
+            (Target { groups: vec![7; 3], ..same() }, ours(), "group", "sudo"),
+            (holder(), ours(), "capabilities that we lack", "sudo"),
+            (holder(), contained(), "capabilities that we lack", "--cap-add=SYS_PTRACE"),
+            (Target { undumpable: true, ..same() }, contained(), "undumpable", "--cap-add=SYS_PTRACE"),
+            (same(), Ourselves { yama: Some(1), ..ours() }, "ptrace_scope is 1", "ptrace_scope=0"),
+            (same(), Ourselves { yama: Some(1), ..contained() }, "ptrace_scope is 1", "record -- "),
+            (same(), Ourselves { yama: Some(2), ..ours() }, "ptrace_scope is 2", "sudo"),
+            (same(), Ourselves { yama: Some(3), ..able() }, "ptrace_scope is 3", "restart"),
+            (Target { other_user_namespace: true, ..same() }, able(), "user namespace", "host"),
             (
-                Facts { confined: Some("docker-default".into()), ..with_capability },
+                same(),
+                Ourselves { confined: Some("docker-default".into()), ..able() },
                 "docker-default",
-                "apparmor",
+                "apparmor=unconfined",
             ),
-            (same_user(), "CAP_SYS_PTRACE", "--cap-add"),
+            (same(), ours(), "CAP_SYS_PTRACE", "sudo"),
         ] {
-            let text = reason(&facts);
-            assert!(text.contains(rule) && text.contains(remedy), "{text}");
+            let (cause_found, need) = rule(&target, &ours);
+            let text = Denial { cause: cause_found, remedies: need.remedies(&ours) }.to_string();
+            assert!(text.contains(cause) && text.contains(remedy), "{text}");
         }
-    }
-
-    #[test]
-    fn our_own_memory_is_readable_here() {
-        assert!(!cannot_read_ourselves());
     }
 }

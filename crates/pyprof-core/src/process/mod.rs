@@ -5,6 +5,7 @@ pub mod children;
 pub mod exit;
 mod list;
 pub mod maps;
+pub mod rights;
 pub mod root;
 pub mod stat;
 pub mod thread_clock;
