@@ -4,7 +4,6 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use nix::libc;
@@ -12,9 +11,8 @@ use pyprof_core::Error;
 use pyprof_core::memory::ProcessMemory;
 use pyprof_core::process::{self, access::explain_denied};
 use pyprof_core::python::locate::locate;
-use support::{Directory, Interpreter, Target, skipped};
+use support::{Directory, Fate, Interpreter, NOBODY, Target, act, forbid, skipped};
 
-const NOBODY: &[&str] = &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 const IDLE: &str = "ready(); wait()";
 
 fn python() -> Option<Interpreter> {
@@ -27,32 +25,6 @@ fn python() -> Option<Interpreter> {
         skipped("denied access", "no /usr/bin/python3.N that other users may run");
     }
     python
-}
-
-/// Runs `act_when_told` of this test program, copied to where everybody may run it, behind `prefix`.
-fn act(prefix: &[&str], what: &str, pid: i32) -> String {
-    let directory = Directory::new();
-    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let program = directory.join("actor");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let mut command = match prefix {
-        [first, rest @ ..] => {
-            let mut command = Command::new(first);
-            command.args(rest).arg(&program);
-            command
-        }
-        [] => Command::new(&program),
-    };
-    command.args(["--exact", "act_when_told", "--nocapture"]).env("PYPROF_ACT", format!("{what} {pid}"));
-    let output = command.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    text.lines()
-        .filter_map(|line| line.split_once("says: "))
-        .map(|(_, said)| said)
-        .collect::<Vec<_>>()
-        .join("\n")
 }
 
 fn say(result: pyprof_core::Result<()>) {
@@ -71,7 +43,7 @@ fn act_when_told() {
     match what {
         "locate" => say(locate(pid, &ProcessMemory::new(pid)).map(|_| ())),
         "filtered" => {
-            forbid_reading();
+            forbid(libc::SYS_process_vm_readv, Fate::Errno(libc::EPERM));
             say(locate(pid, &ProcessMemory::new(pid)).map(|_| ()));
         }
         "explain" => say(Err(explain_denied(pid))),
@@ -84,27 +56,6 @@ fn act_when_told() {
     }
 }
 
-/// Installs a seccomp filter that answers `process_vm_readv` with EPERM, as Docker's did before Linux 4.8.
-fn forbid_reading() {
-    let statement = |code, k| libc::sock_filter { code, jt: 0, jf: 0, k };
-    let mut program = [
-        statement((libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, 0),
-        libc::sock_filter {
-            code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
-            jt: 0,
-            jf: 1,
-            k: libc::SYS_process_vm_readv as u32,
-        },
-        statement(libc::BPF_RET as u16, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
-        statement(libc::BPF_RET as u16, libc::SECCOMP_RET_ALLOW),
-    ];
-    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    // SAFETY: the filter and its program live until the kernel has copied them.
-    let result =
-        unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter, 0, 0) };
-    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
-}
-
 #[track_caller]
 fn assert_denied(said: &str, rule: &str, remedy: &str) {
     assert!(said.starts_with("PERMISSION ") && said.contains(rule) && said.contains(remedy), "{said}");
@@ -114,9 +65,13 @@ fn assert_denied(said: &str, rule: &str, remedy: &str) {
 fn another_users_process() {
     let Some(python) = python() else { return };
     let target = Target::python(&python, IDLE);
-    assert_eq!(act(&[], "locate", target.pid), "OK");
-    assert_denied(&act(NOBODY, "locate", target.pid), "runs as root and we run as nobody", "sudo");
-    let listed = act(NOBODY, "list", target.pid);
+    assert_eq!(act(&[], &format!("locate {}", target.pid)), "OK");
+    assert_denied(
+        &act(NOBODY, &format!("locate {}", target.pid)),
+        "runs as root and we run as nobody",
+        "sudo",
+    );
+    let listed = act(NOBODY, &format!("list {}", target.pid));
     let line = listed.lines().find(|line| line.starts_with(&target.pid.to_string())).unwrap();
     assert!(line.contains("PERMISSION") && line.contains("sudo"), "{line}");
 }
@@ -127,7 +82,7 @@ fn fewer_capabilities_than_the_target() {
     let target = Target::python(&python, IDLE);
     let prefix = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"];
     assert_denied(
-        &act(&prefix, "locate", target.pid),
+        &act(&prefix, &format!("locate {}", target.pid)),
         "holds capabilities that we lack",
         "--cap-add=SYS_PTRACE",
     );
@@ -141,7 +96,7 @@ fn undumpable_process_of_the_same_user() {
         let mut command = Command::new(NOBODY[0]);
         command.args(&NOBODY[1..]).args(&python.argv);
         let target = Target::script(command, &format!("{first}{IDLE}"));
-        let said = act(NOBODY, "locate", target.pid);
+        let said = act(NOBODY, &format!("locate {}", target.pid));
         if hidden {
             assert_denied(&said, "it has made itself undumpable", "run with sudo");
         } else {
@@ -154,7 +109,11 @@ fn undumpable_process_of_the_same_user() {
 fn seccomp_filter_on_ourselves() {
     let Some(python) = python() else { return };
     let target = Target::python(&python, IDLE);
-    assert_denied(&act(&[], "filtered", target.pid), "seccomp filter on this process", "seccomp=unconfined");
+    assert_denied(
+        &act(&[], &format!("filtered {}", target.pid)),
+        "seccomp filter on this process",
+        "seccomp=unconfined",
+    );
 }
 
 #[test]
@@ -185,6 +144,6 @@ fn deleted_library_without_capabilities() {
         let target = Target::script(command, IDLE);
         fs::remove_file(&path).unwrap();
         let prefix = ["setpriv", "--bounding-set=-sys_admin,-checkpoint_restore"];
-        assert_eq!(act(&prefix, "locate", target.pid), "OK", "3.{minor}");
+        assert_eq!(act(&prefix, &format!("locate {}", target.pid)), "OK", "3.{minor}");
     }
 }

@@ -7,9 +7,11 @@
 //!
 //! Files and memory of the target are hostile input: nothing is mapped, everything is bounded.
 
+pub mod doctor;
 pub mod kernel;
 pub mod merge;
 pub mod regs;
+pub mod rights;
 pub mod stack;
 pub mod symbols;
 pub mod unwind;
@@ -17,6 +19,7 @@ pub mod unwind;
 pub use kernel::Kernel;
 pub use merge::{Merged, Merger, Slot};
 pub use regs::UserRegs;
+pub use rights::{Engine, Rights};
 pub use stack::StackCopy;
 pub use symbols::{NativeSymbol, Symbolizer};
 pub use unwind::{NativeFrame, Unwinder, Unwound};

@@ -144,7 +144,8 @@ fn rule(target: &Target, ours: &Ourselves) -> (String, Need) {
 }
 
 /// The user's name, else the number as text.
-pub(super) fn user_name(uid: u32) -> String {
+#[must_use]
+pub fn user_name(uid: u32) -> String {
     User::from_uid(Uid::from_raw(uid)).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
 }
 

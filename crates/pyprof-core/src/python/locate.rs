@@ -84,13 +84,7 @@ impl ReadAt for FirstPages<'_> {
 /// [`Error::NoSuchProcess`], [`Error::ProcessExited`], [`Error::Permission`], [`Error::NotPython`],
 /// [`Error::NotReady`] while the interpreter starts, [`Error::UnsupportedVersion`] outside 3.8 to 3.15.
 pub fn locate(pid: i32, memory: &dyn RemoteMemory) -> Result<Vec<LocatedRuntime>> {
-    let maps = maps::read(pid).map_err(|error| refused(pid, &error, "reading its memory map"))?;
-    if maps.is_empty() {
-        return Err(without_memory(pid));
-    }
-    if let Some(error) = probe(pid, memory, &maps) {
-        return Err(error);
-    }
+    let maps = readable(pid, memory)?;
     let root = TargetRoot::open(pid);
     let executable = read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
     let executable = match executable.to_str().and_then(|path| path.strip_suffix(" (deleted)")) {
@@ -110,6 +104,22 @@ pub fn locate(pid: i32, memory: &dyn RemoteMemory) -> Result<Vec<LocatedRuntime>
         search.scan(&others[..others.len().min(MAX_OTHER_FILES)]);
     }
     search.finish(pid, &executable, &likely)
+}
+
+/// The memory map of a process whose memory we may read.
+///
+/// # Errors
+/// [`Error::NoSuchProcess`], [`Error::ProcessExited`], [`Error::Permission`], [`Error::NotPython`] for a thread of the
+/// kernel.
+pub fn readable(pid: i32, memory: &dyn RemoteMemory) -> Result<Vec<Mapping>> {
+    let maps = maps::read(pid).map_err(|error| refused(pid, &error, "reading its memory map"))?;
+    if maps.is_empty() {
+        return Err(without_memory(pid));
+    }
+    match probe(pid, memory, &maps) {
+        Some(error) => Err(error),
+        None => Ok(maps),
+    }
 }
 
 /// What an error of the kernel at our first touch of a process means.

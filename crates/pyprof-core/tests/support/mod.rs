@@ -4,11 +4,13 @@
 //! [`Target`] goes out of scope, and kills itself after five minutes should the test die first.
 #![allow(dead_code, unused_imports, reason = "every test program uses its own part")]
 
+mod actor;
 mod files;
 mod inspect;
 mod pythons;
 mod target;
 
+pub use actor::{Fate, NOBODY, act, forbid};
 pub use files::{Directory, compile};
 pub use inspect::Inspected;
 pub use pythons::{Interpreter, in_other_root, interpreters, libpython, pyenv, system_python};

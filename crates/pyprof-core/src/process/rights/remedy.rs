@@ -103,6 +103,26 @@ impl Need {
         Self { capabilities, ..Self::default() }
     }
 
+    /// Both needs at once: what lifts only one of them is no remedy any more.
+    #[must_use]
+    pub fn both(self, other: Self) -> Self {
+        let mut calls = self.calls;
+        for call in other.calls {
+            if !calls.contains(&call) {
+                calls.push(call);
+            }
+        }
+        Self {
+            capabilities: self.capabilities | other.capabilities,
+            calls,
+            user: self.user.filter(|user| other.user.as_ref() == Some(user)),
+            setting: self.setting.filter(|setting| other.setting == Some(setting)),
+            unconfined: self.unconfined || other.unconfined,
+            own_child: self.own_child && other.own_child,
+            other: self.other.or(other.other),
+        }
+    }
+
     /// All ways, the one at hand first.
     #[must_use]
     pub fn remedies(&self, ours: &Ourselves) -> Vec<Remedy> {
