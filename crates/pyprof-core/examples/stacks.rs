@@ -65,7 +65,7 @@ fn text(profile: &Profile, mut stack: StackId) -> String {
         let name = &profile.strings[frame.name as usize];
         frames.push(match frame.kind {
             FrameKind::Python => format!("{name} ({}:{})", profile.strings[frame.file as usize], frame.line),
-            FrameKind::Missing => name.clone(),
+            FrameKind::Missing | FrameKind::Native | FrameKind::Kernel => name.clone(),
         });
         stack = node.parent;
     }

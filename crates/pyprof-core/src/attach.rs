@@ -36,6 +36,8 @@ pub struct Attached {
     pub handle: ProcessHandle,
     /// Which `CPython` it runs
     pub version: Version,
+    /// The program or library that holds the interpreter, as the target names it
+    pub interpreter_file: String,
     /// Its threads
     pub reader: ProcessReader,
     /// Its functions
@@ -86,6 +88,7 @@ impl Attached {
                 return Ok(Self {
                     handle,
                     version: runtime.version,
+                    interpreter_file: runtime.file,
                     reader,
                     codes: CodeCache::default(),
                     has_code_counter,

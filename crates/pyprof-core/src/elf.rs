@@ -5,8 +5,9 @@
 
 use object::LittleEndian;
 use object::elf::{
-    ELFCLASS64, ELFDATA2LSB, ELFMAG, ET_DYN, ET_EXEC, FileHeader64, PF_W, PF_X, PT_LOAD, ProgramHeader64,
-    SHN_UNDEF, SHT_DYNSYM, SHT_STRTAB, SHT_SYMTAB, SectionHeader64, SectionType, Sym64,
+    ELFCLASS64, ELFDATA2LSB, ELFMAG, ET_DYN, ET_EXEC, FileHeader64, PF_W, PF_X, PT_GNU_EH_FRAME, PT_LOAD,
+    PT_NOTE, ProgramHeader64, SHF_COMPRESSED, SHN_UNDEF, SHT_DYNSYM, SHT_NOBITS, SHT_STRTAB, SHT_SYMTAB,
+    SectionHeader64, SectionType, Sym64,
 };
 use object::pod::{self, Pod};
 
@@ -19,6 +20,8 @@ const MAX_SECTIONS: u16 = 16_384;
 /// Symbols and names of one table, in bytes. Chromium-sized binaries stay below.
 const MAX_TABLE_BYTES: u64 = 128 << 20;
 const MAX_NAME_BYTES: u64 = 1 << 20;
+/// Notes are short: a build id, an ABI tag, some properties.
+const MAX_NOTE_BYTES: u64 = 64 << 10;
 
 /// A `PT_LOAD` segment, in addresses of the file (add [`Elf::bias`] for those of a process).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +49,43 @@ pub struct Range {
     pub size: u64,
 }
 
+/// A section as it lies in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileSection {
+    /// Where its bytes start in the file
+    pub offset: u64,
+    /// Length in bytes, of what the file holds
+    pub size: u64,
+    /// Its address in the process image (of the file); 0 when it is not part of it
+    pub address: u64,
+    /// The bytes are compressed (`SHF_COMPRESSED`)
+    pub compressed: bool,
+}
+
+/// One symbol that stands for code or data of this file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Symbol {
+    /// Address (of the file)
+    pub address: u64,
+    /// Bytes, 0 when the file does not say
+    pub size: u64,
+    /// Where its name starts in the file; it ends with a zero byte
+    pub name: u64,
+    /// The low four bits of `st_info`: 1 data, 2 function, 10 indirect function
+    pub kind: u8,
+    /// Visible outside of its object file
+    pub global: bool,
+}
+
+/// Symbols of one part of a table are read at a time, so that a large table takes no more memory than what is kept
+/// of it.
+const SYMBOLS_AT_ONCE: u64 = 4096;
+
 #[derive(Debug, Clone)]
 struct Section {
     name: Vec<u8>,
     kind: SectionType,
+    compressed: bool,
     address: u64,
     offset: u64,
     size: u64,
@@ -61,7 +97,12 @@ struct Section {
 pub struct Elf {
     /// `PT_LOAD` segments in the file's order
     pub segments: Vec<Segment>,
+    /// `e_machine`: 62 x86-64, 183 arm64
+    pub machine: u16,
     sections: Vec<Section>,
+    eh_frame_hdr: Option<Range>,
+    /// `PT_NOTE` segments, in the file
+    notes: Vec<(u64, u64)>,
 }
 
 impl Elf {
@@ -88,9 +129,81 @@ impl Elf {
                 executable: header.p_flags.get(E).0 & PF_X.0 != 0,
             })
             .collect();
-        // A file without usable section headers still has its segments.
-        let sections = read_sections(file, &header).unwrap_or_default();
-        Some(Self { segments, sections })
+        let eh_frame_hdr = program_headers.iter().find(|header| header.p_type.get(E) == PT_GNU_EH_FRAME);
+        let notes = program_headers.iter().filter(|header| header.p_type.get(E) == PT_NOTE);
+        Some(Self {
+            segments,
+            machine: header.e_machine.get(E).0,
+            // A file without usable section headers still has its segments.
+            sections: read_sections(file, &header).unwrap_or_default(),
+            eh_frame_hdr: eh_frame_hdr
+                .map(|header| Range { address: header.p_vaddr.get(E), size: header.p_memsz.get(E) }),
+            notes: notes.map(|header| (header.p_offset.get(E), header.p_filesz.get(E))).collect(),
+        })
+    }
+
+    /// The index of the unwind information (`.eh_frame_hdr`), which the program headers name too.
+    #[must_use]
+    pub fn eh_frame_hdr(&self) -> Option<Range> {
+        self.eh_frame_hdr
+    }
+
+    /// The section `name` as it lies in the file; `None` too when only another file has its bytes.
+    #[must_use]
+    pub fn section_in_file(&self, name: &str) -> Option<FileSection> {
+        let section = self.sections.iter().find(|section| section.name == name.as_bytes())?;
+        (section.kind != SHT_NOBITS).then_some(FileSection {
+            offset: section.offset,
+            size: section.size,
+            address: section.address,
+            compressed: section.compressed,
+        })
+    }
+
+    /// Where the bytes of `address` are in the file, and how many follow in the same segment.
+    #[must_use]
+    pub fn offset_of(&self, address: u64) -> Option<(u64, u64)> {
+        self.segments.iter().find_map(|segment| {
+            let skip = address.checked_sub(segment.address)?;
+            let rest = segment.file_size.checked_sub(skip).filter(|rest| *rest > 0)?;
+            Some((segment.offset.checked_add(skip)?, rest))
+        })
+    }
+
+    /// What to add to the file's addresses where its executable part from `offset` on is mapped at `start`.
+    #[must_use]
+    pub fn code_bias(&self, start: u64, offset: u64) -> Option<u64> {
+        let holds = |segment: &&Segment| {
+            segment.executable
+                && (segment.offset & !0xffff..segment.offset.saturating_add(segment.file_size))
+                    .contains(&offset)
+        };
+        let segment = self.segments.iter().find(holds)?;
+        Some(start.wrapping_sub(segment.address.wrapping_add(offset).wrapping_sub(segment.offset)))
+    }
+
+    /// `NT_GNU_BUILD_ID`: names this very build of the file.
+    #[must_use]
+    pub fn build_id<F: ReadAt + ?Sized>(&self, file: &F) -> Option<Vec<u8>> {
+        let section =
+            self.section_in_file(".note.gnu.build-id").map(|section| (section.offset, section.size));
+        self.notes.iter().copied().chain(section).find_map(|(offset, size)| {
+            let bytes = read_bytes(file, offset, size.min(MAX_NOTE_BYTES))?;
+            build_id_in(&bytes)
+        })
+    }
+
+    /// Gives every symbol of `.symtab` and `.dynsym` that has an address to `take`, until it returns false.
+    pub fn each_symbol<F: ReadAt + ?Sized>(&self, file: &F, mut take: impl FnMut(Symbol) -> bool) {
+        for kind in [SHT_SYMTAB, SHT_DYNSYM] {
+            for table in self.sections.iter().filter(|section| section.kind == kind).take(2) {
+                let strings = self.sections.get(table.link as usize);
+                let Some(strings) = strings.filter(|section| section.kind == SHT_STRTAB) else { continue };
+                if !each_symbol_of(file, table, strings, &mut take) {
+                    return;
+                }
+            }
+        }
     }
 
     /// What to add to the file's addresses in a process that has mapped its part from `offset` at `start`;
@@ -172,6 +285,56 @@ impl Elf {
     }
 }
 
+/// Goes through one table; false when `take` has had enough.
+fn each_symbol_of<F: ReadAt + ?Sized>(
+    file: &F,
+    table: &Section,
+    strings: &Section,
+    take: &mut impl FnMut(Symbol) -> bool,
+) -> bool {
+    let entry = size_of::<Sym64<LittleEndian>>() as u64;
+    let count = table.size.min(file.size()) / entry;
+    for first in (0..count).step_by(SYMBOLS_AT_ONCE as usize) {
+        let part = SYMBOLS_AT_ONCE.min(count - first);
+        let Some(offset) = table.offset.checked_add(first * entry) else { return true };
+        let Some(symbols) = read_table::<Sym64<LittleEndian>, F>(file, offset, part) else { return true };
+        for symbol in symbols.iter().filter(|symbol| symbol.st_shndx.get(E) != SHN_UNDEF) {
+            let name = u64::from(symbol.st_name.get(E));
+            if symbol.st_value.get(E) == 0 || name == 0 || name >= strings.size {
+                continue;
+            }
+            let symbol = Symbol {
+                address: symbol.st_value.get(E),
+                size: symbol.st_size.get(E),
+                name: strings.offset.saturating_add(name),
+                kind: symbol.st_info.0 & 0xf,
+                global: symbol.st_info.0 >> 4 != 0,
+            };
+            if !take(symbol) {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// Notes are (name length, content length, type, name, content), name and content padded to four bytes.
+fn build_id_in(notes: &[u8]) -> Option<Vec<u8>> {
+    const NT_GNU_BUILD_ID: u32 = 3;
+    let mut rest = notes;
+    loop {
+        let word = |at: usize| Some(u32::from_le_bytes(*rest.get(at..)?.first_chunk()?));
+        let (name, content, kind) = (word(0)? as usize, word(4)? as usize, word(8)?);
+        let start = 12usize.checked_add(name.checked_next_multiple_of(4)?)?;
+        let end = start.checked_add(content)?;
+        let bytes = rest.get(start..end)?;
+        if kind == NT_GNU_BUILD_ID && rest.get(12..16) == Some(b"GNU\0") {
+            return (!bytes.is_empty() && bytes.len() <= 64).then(|| bytes.to_vec());
+        }
+        rest = rest.get(end.checked_next_multiple_of(4)?..)?;
+    }
+}
+
 fn read_sections<F: ReadAt + ?Sized>(file: &F, header: &FileHeader64<LittleEndian>) -> Option<Vec<Section>> {
     let count = u64::from(header.e_shnum.get(E).min(MAX_SECTIONS));
     let headers: Vec<SectionHeader64<LittleEndian>> = read_table(file, header.e_shoff.get(E), count)?;
@@ -183,6 +346,7 @@ fn read_sections<F: ReadAt + ?Sized>(file: &F, header: &FileHeader64<LittleEndia
         Section {
             name: name[..end].to_vec(),
             kind: header.sh_type.get(E),
+            compressed: header.sh_flags.get(E).0 & SHF_COMPRESSED.0 != 0,
             address: header.sh_addr.get(E),
             offset: header.sh_offset.get(E),
             size: header.sh_size.get(E),

@@ -23,17 +23,23 @@ pub enum FrameKind {
     Python = 0,
     /// Stands for frames that ran but could not be proven: the stack was cut here. Always a leaf.
     Missing = 1,
+    /// Machine code of a program or library
+    Native = 2,
+    /// Code of the kernel
+    Kernel = 3,
 }
 
 /// A frame as shown: one place in one function. Strings are indices into [`Profile::strings`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Frame {
-    /// Python code, or the mark of a cut
+    /// What kind of code it is
     pub kind: FrameKind,
     /// Function name; class-qualified (`co_qualname`) from 3.11 on
     pub name: u32,
-    /// `co_filename` as the target spells it
+    /// `co_filename` as the target spells it; of native code its source file, where debug information names it
     pub file: u32,
+    /// The program, library or kernel module that holds native code; an empty string for Python
+    pub module: u32,
     /// First line of the function, 0 when unknown
     pub first_line: u32,
     /// Current line, 0 when the instruction has none

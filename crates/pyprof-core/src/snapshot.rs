@@ -61,19 +61,49 @@ pub struct ThreadSnapshot {
     pub complete: bool,
     /// Root first, leaf last; empty for a thread that runs no Python code
     pub frames: Vec<FrameSnapshot>,
+    /// What lies below Python; `None` unless asked of a crate that looks there
+    pub native: Option<NativeLook>,
+}
+
+/// How far a thread was seen below Python.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NativeLook {
+    /// Native and Python frames are all there, in their true order. When false the Python frames stand alone
+    pub complete: bool,
+    /// Why they are not, or what kept the kernel's frames from being shown; empty when nothing is missing
+    pub note: String,
+    /// The thread has a Python thread state
+    pub has_python: bool,
+    /// What a blocked thread waits in; `None` while it runs
+    pub waits_in: Option<Wait>,
+}
+
+/// What a blocked thread waits in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wait {
+    /// The system call's number; `None` when the thread waits in none (a page fault, or it is stopped)
+    pub number: Option<i64>,
+    /// Its name, `syscall_NUMBER` when it has none here, empty when there is no call
+    pub call: String,
+    /// Its arguments as text, as far as they tell something
+    pub arguments: Vec<String>,
+    /// The kernel function that waits (`/proc/TID/wchan`); empty when the kernel does not tell
+    pub channel: String,
 }
 
 /// One frame of a [`ThreadSnapshot`].
 #[derive(Debug, Clone)]
 pub struct FrameSnapshot {
-    /// Python code, or the mark of a cut
+    /// What kind of code it is
     pub kind: FrameKind,
-    /// `co_name`
+    /// `co_name`; of native code the function's name, or module and offset where nothing names it
     pub name: String,
     /// `co_qualname` (3.11+), else `co_name`
     pub qualified_name: String,
-    /// `co_filename` as the target spells it
+    /// `co_filename` as the target spells it; of native code its source file, where debug information names it
     pub file: String,
+    /// The program, library or kernel module that holds native code; empty for Python
+    pub module: String,
     /// First line of the function, 0 when unknown
     pub first_line: u32,
     /// Current line, 0 when unknown
@@ -117,7 +147,7 @@ pub fn take(pid: i32, options: SnapshotOptions) -> Result<Snapshot> {
         order = threads.iter().map(|thread| thread.address).collect();
         for thread in threads {
             let last = look + 1 == MAX_LOOKS;
-            let whole = matches!(thread.outcome, Outcome::NoFrames | Outcome::Stack(Verdict::Whole));
+            let whole = thread.is_whole();
             if done.get(&thread.address).is_none_or(|known| !known.complete) && (whole || last) {
                 let snapshot = describe(&mut process, &thread, whole, options);
                 done.insert(thread.address, snapshot);
@@ -134,7 +164,14 @@ pub fn take(pid: i32, options: SnapshotOptions) -> Result<Snapshot> {
     }
     // The interpreter lists its newest thread first; people look for the main one.
     threads.sort_by_key(|thread| (thread.interpreter, !thread.is_main, thread.tid));
-    Ok(Snapshot {
+    Ok(finish(&process, threads))
+}
+
+/// A process and these threads of it.
+#[must_use]
+pub fn finish(process: &Attached, threads: Vec<ThreadSnapshot>) -> Snapshot {
+    let pid = process.handle.pid();
+    Snapshot {
         pid,
         python_version: process.version.to_string(),
         executable: std::fs::read_link(format!("/proc/{pid}/exe"))
@@ -142,17 +179,27 @@ pub fn take(pid: i32, options: SnapshotOptions) -> Result<Snapshot> {
             .unwrap_or_default(),
         command: command_line(pid),
         threads,
-    })
+    }
 }
 
-/// A thread as a look saw it, free of the reader.
-struct Seen {
-    address: u64,
-    interpreter: usize,
-    header: Header,
-    outcome: Outcome,
-    stack: Vec<RawFrame>,
-    holds_gil: bool,
+/// A thread as a look saw it, free of the reader. See [`ThreadLook`] for the fields.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct Seen {
+    pub address: u64,
+    pub interpreter: usize,
+    pub header: Header,
+    pub outcome: Outcome,
+    pub stack: Vec<RawFrame>,
+    pub holds_gil: bool,
+}
+
+impl Seen {
+    /// The stack was proven from root to leaf.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        matches!(self.outcome, Outcome::NoFrames | Outcome::Stack(Verdict::Whole))
+    }
 }
 
 impl From<ThreadLook<'_>> for Seen {
@@ -168,42 +215,27 @@ impl From<ThreadLook<'_>> for Seen {
     }
 }
 
-fn describe(process: &mut Attached, thread: &Seen, whole: bool, options: SnapshotOptions) -> ThreadSnapshot {
+/// Names, lines and locals of a thread's stack; `whole`: it was proven from root to leaf.
+pub fn describe(
+    process: &mut Attached,
+    thread: &Seen,
+    whole: bool,
+    options: SnapshotOptions,
+) -> ThreadSnapshot {
     let pid = process.handle.pid();
     // An unreadable code object is named so below; the rest of the stack is worth showing.
     let _ = process.learn_codes(thread.interpreter, &thread.stack);
     let tid = process.tid(thread.header);
     let name = process.thread_names().remove(&thread.header.python_id);
+    let mut frames: Vec<FrameSnapshot> =
+        thread.stack.iter().filter_map(|frame| describe_frame(process, frame, options)).collect();
+    if !whole {
+        frames.push(FrameSnapshot::missing());
+    }
     let memory = process.reader.memory();
     let layout = process.reader.layout();
     let interpreter =
         process.reader.interpreters().get(thread.interpreter).map_or(0, |(address, _)| *address);
-    let mut frames: Vec<FrameSnapshot> = Vec::with_capacity(thread.stack.len());
-    for frame in thread.stack.iter().filter(|frame| !frame.is_marker()) {
-        let code = match process.codes.get(frame.code) {
-            Some(CachedCode { code: None, .. }) => continue,
-            Some(CachedCode { code: Some(code), .. }) => Some(code),
-            None => None,
-        };
-        let position = code.map(|code| code.position(frame.instruction)).unwrap_or_default();
-        let unknown = || UNKNOWN_FUNCTION.to_owned();
-        frames.push(FrameSnapshot {
-            kind: FrameKind::Python,
-            name: code.map_or_else(unknown, |code| code.name.clone()),
-            qualified_name: code.map_or_else(unknown, |code| code.qualified_name.clone()),
-            file: code.map(|code| code.file.clone()).unwrap_or_default(),
-            first_line: code.map_or(0, |code| code.first_line),
-            line: position.line,
-            end_line: position.end_line,
-            column: position.column,
-            end_column: position.end_column,
-            is_async: code.is_some_and(crate::python::code::Code::is_async),
-            locals: options.locals.then(|| frame_locals(process, frame)).flatten(),
-        });
-    }
-    if !whole {
-        frames.push(FrameSnapshot::missing());
-    }
     ThreadSnapshot {
         interpreter: memory.read_u64(interpreter.wrapping_add(layout.interpreter.id)).unwrap_or(0),
         name: name.or_else(|| threads::name(pid, tid)).unwrap_or_default(),
@@ -216,7 +248,40 @@ fn describe(process: &mut Attached, thread: &Seen, whole: bool, options: Snapsho
         holds_gil: (!layout.free_threaded).then_some(thread.holds_gil),
         complete: whole,
         frames,
+        native: None,
     }
+}
+
+/// One frame; `None` for entry markers and the interpreter's own trampolines, which are never shown. The process must
+/// have learnt the stack's code objects ([`Attached::learn_codes`]).
+#[must_use]
+pub fn describe_frame(
+    process: &Attached,
+    frame: &RawFrame,
+    options: SnapshotOptions,
+) -> Option<FrameSnapshot> {
+    let code = match process.codes.get(frame.code) {
+        _ if frame.is_marker() => return None,
+        Some(CachedCode { code: None, .. }) => return None,
+        Some(CachedCode { code: Some(code), .. }) => Some(code),
+        None => None,
+    };
+    let position = code.map(|code| code.position(frame.instruction)).unwrap_or_default();
+    let unknown = || UNKNOWN_FUNCTION.to_owned();
+    Some(FrameSnapshot {
+        kind: FrameKind::Python,
+        name: code.map_or_else(unknown, |code| code.name.clone()),
+        qualified_name: code.map_or_else(unknown, |code| code.qualified_name.clone()),
+        file: code.map(|code| code.file.clone()).unwrap_or_default(),
+        module: String::new(),
+        first_line: code.map_or(0, |code| code.first_line),
+        line: position.line,
+        end_line: position.end_line,
+        column: position.column,
+        end_column: position.end_column,
+        is_async: code.is_some_and(crate::python::code::Code::is_async),
+        locals: options.locals.then(|| frame_locals(process, frame)).flatten(),
+    })
 }
 
 /// The variables of a frame, unless it moved on while they were read: then they belong to another moment.
@@ -231,11 +296,18 @@ fn frame_locals(process: &Attached, frame: &RawFrame) -> Option<Vec<Local>> {
 impl FrameSnapshot {
     /// The leaf of a stack that could not be proven whole.
     fn missing() -> Self {
+        Self::without_python(FrameKind::Missing, MISSING_FRAME.to_owned())
+    }
+
+    /// A frame that is no Python code: no more than its name is known yet.
+    #[must_use]
+    pub fn without_python(kind: FrameKind, name: String) -> Self {
         Self {
-            kind: FrameKind::Missing,
-            name: MISSING_FRAME.to_owned(),
-            qualified_name: MISSING_FRAME.to_owned(),
+            kind,
+            qualified_name: name.clone(),
+            name,
             file: String::new(),
+            module: String::new(),
             first_line: 0,
             line: 0,
             end_line: 0,

@@ -7,19 +7,25 @@
 //!
 //! Files and memory of the target are hostile input: nothing is mapped, everything is bounded.
 
+pub mod blocked;
 pub mod doctor;
+pub mod dump;
 pub mod kernel;
+pub mod look;
 pub mod merge;
+pub mod modules;
 pub mod regs;
 pub mod rights;
 pub mod stack;
 pub mod symbols;
 pub mod unwind;
+pub mod waits;
 
 pub use kernel::Kernel;
-pub use merge::{Merged, Merger, Slot};
+pub use merge::{Merged, Merger, Problem, Slot};
+pub use modules::Libraries;
 pub use regs::UserRegs;
 pub use rights::{Engine, Rights};
 pub use stack::StackCopy;
 pub use symbols::{NativeSymbol, Symbolizer};
-pub use unwind::{NativeFrame, Unwinder, Unwound};
+pub use unwind::{Hints, NativeFrame, Unwinder, Unwound};

@@ -7,6 +7,8 @@ use crate::unwind::{NativeFrame, Unwinder};
 pub struct NativeSymbol {
     /// Demangled; `None` when nothing names the address
     pub name: Option<String>,
+    /// `FILE+0xOFFSET` of the function: what stands for it where it has no name
+    pub place: String,
     /// The file that holds the code, as the target names it; empty for code of no file
     pub module: String,
     /// Source file, where debug information exists

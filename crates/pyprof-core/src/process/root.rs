@@ -94,6 +94,13 @@ impl TargetRoot {
             .or(in_root)
     }
 
+    /// The regular file that the target finds at `path`: a file beside a mapped one, such as its debug information.
+    /// Whether it is the right one, its contents have to tell.
+    #[must_use]
+    pub fn open_path(&self, path: &Path) -> Option<TargetFile> {
+        path.is_absolute().then(|| self.in_root(path, (0, 0)))?
+    }
+
     fn in_root(&self, path: &Path, identity: (u64, u64)) -> Option<TargetFile> {
         let how = OpenHow::new()
             .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)

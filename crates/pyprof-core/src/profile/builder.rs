@@ -149,6 +149,7 @@ impl ProfileBuilder {
             kind: FrameKind::Missing,
             name,
             file,
+            module: file,
             first_line: 0,
             line: 0,
             end_line: 0,

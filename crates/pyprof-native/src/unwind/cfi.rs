@@ -1,0 +1,214 @@
+//! A module's unwind information: from an address to the rule that finds the caller.
+
+use gimli::{
+    BaseAddresses, CfaRule, DebugFrame, EhFrame, EhFrameHdr, EndianSlice, FrameDescriptionEntry,
+    LittleEndian, Register, RegisterRule, UnwindContext, UnwindOffset, UnwindSection, UnwindTableRow,
+};
+use pyprof_core::elf::Elf;
+use pyprof_core::process::root::ReadAt;
+
+use super::arch;
+use super::rule::{Base, Restore, Rule};
+
+/// Unwind information of one module, in bytes. libtorch has about 30 MiB.
+const MAX_BYTES: u64 = 256 << 20;
+/// Functions in an index that is made here.
+const MAX_FUNCTIONS: usize = 1 << 22;
+/// Registers in the unwind information's numbering, whose expressions have addresses of this size
+const ADDRESS_SIZE: u8 = 8;
+
+type Slice<'a> = EndianSlice<'a, LittleEndian>;
+
+/// Unwind information as it lies in the file.
+#[derive(Debug)]
+pub struct CfiTable {
+    bytes: Vec<u8>,
+    bases: BaseAddresses,
+    finder: Finder,
+}
+
+#[derive(Debug)]
+enum Finder {
+    /// `.eh_frame_hdr`: sorted, made by the linker
+    Linker(Vec<u8>),
+    /// Functions' first addresses and their entries' offsets, sorted, of `.eh_frame`
+    Own(Vec<(u64, usize)>),
+    /// The same of `.debug_frame`
+    OwnOfDebugFrame(Vec<(u64, usize)>),
+}
+
+/// Scratch memory for reading rules.
+#[derive(Debug)]
+pub struct CfiContext(UnwindContext<usize>);
+
+impl Default for CfiContext {
+    fn default() -> Self {
+        Self(UnwindContext::new())
+    }
+}
+
+impl CfiTable {
+    /// Reads the tables of a file.
+    pub fn read<F: ReadAt + ?Sized>(elf: &Elf, file: &F) -> Option<Self> {
+        let text = elf.section(".text").map_or(0, |section| section.address);
+        let got = elf.section(".got").map_or(0, |section| section.address);
+        let bases = BaseAddresses::default().set_text(text).set_got(got);
+        if let Some(table) = Self::with_header(elf, file, bases.clone()) {
+            return Some(table);
+        }
+        if let Some(section) = elf.section_in_file(".eh_frame") {
+            let bytes = bytes(file, section.offset, section.size)?;
+            let bases = bases.set_eh_frame(section.address);
+            let mut frames = EhFrame::new(&bytes, LittleEndian);
+            frames.set_address_size(ADDRESS_SIZE);
+            let finder = Finder::Own(index(&frames, &bases));
+            return Some(Self { bytes, bases, finder });
+        }
+        let section = elf.section_in_file(".debug_frame").filter(|section| !section.compressed)?;
+        let bytes = bytes(file, section.offset, section.size)?;
+        let mut frames = DebugFrame::new(&bytes, LittleEndian);
+        frames.set_address_size(ADDRESS_SIZE);
+        let finder = Finder::OwnOfDebugFrame(index(&frames, &bases));
+        Some(Self { bytes, bases, finder })
+    }
+
+    /// Both tables as the program headers name them: they are there even when all section headers are gone.
+    fn with_header<F: ReadAt + ?Sized>(elf: &Elf, file: &F, bases: BaseAddresses) -> Option<Self> {
+        let range = elf.eh_frame_hdr()?;
+        let (offset, rest) = elf.offset_of(range.address)?;
+        let header = bytes(file, offset, range.size.min(rest))?;
+        let bases = bases.set_eh_frame_hdr(range.address);
+        let parsed = EhFrameHdr::new(&header, LittleEndian).parse(&bases, ADDRESS_SIZE).ok()?;
+        parsed.table()?;
+        let address = parsed.eh_frame_ptr().direct().ok()?;
+        let (offset, rest) = elf.offset_of(address)?;
+        // Without its section header the end is not known; what follows is never looked at.
+        let section = elf.section_in_file(".eh_frame").filter(|section| section.address == address);
+        let bytes = bytes(file, offset, section.map_or(rest, |section| section.size.min(rest)))?;
+        Some(Self { bytes, bases: bases.set_eh_frame(address), finder: Finder::Linker(header) })
+    }
+
+    /// The rule at `address` (of the file); `None` where no function is described.
+    pub fn rule(&self, address: u64, context: &mut CfiContext) -> Option<Rule> {
+        match &self.finder {
+            Finder::Linker(header) => {
+                let header = EhFrameHdr::new(header, LittleEndian).parse(&self.bases, ADDRESS_SIZE).ok()?;
+                let frames = self.eh_frame();
+                let entry = header
+                    .table()?
+                    .fde_for_address(&frames, &self.bases, address, EhFrame::cie_from_offset)
+                    .ok()?;
+                self.read_rule(&frames, &entry, address, context)
+            }
+            Finder::Own(index) => self.indexed(&self.eh_frame(), index, address, context),
+            Finder::OwnOfDebugFrame(index) => {
+                let mut frames = DebugFrame::new(&self.bytes, LittleEndian);
+                frames.set_address_size(ADDRESS_SIZE);
+                self.indexed(&frames, index, address, context)
+            }
+        }
+    }
+
+    fn eh_frame(&self) -> EhFrame<Slice<'_>> {
+        let mut frames = EhFrame::new(&self.bytes, LittleEndian);
+        frames.set_address_size(ADDRESS_SIZE);
+        frames
+    }
+
+    fn indexed<'a, S>(
+        &self,
+        frames: &S,
+        index: &[(u64, usize)],
+        address: u64,
+        context: &mut CfiContext,
+    ) -> Option<Rule>
+    where
+        S: UnwindSection<Slice<'a>>,
+        S::Offset: UnwindOffset<usize>,
+    {
+        let at = index.partition_point(|(start, _)| *start <= address).checked_sub(1)?;
+        let entry = frames.fde_from_offset(&self.bases, index[at].1.into(), S::cie_from_offset).ok()?;
+        self.read_rule(frames, &entry, address, context)
+    }
+
+    fn read_rule<'a, S: UnwindSection<Slice<'a>>>(
+        &self,
+        frames: &S,
+        entry: &FrameDescriptionEntry<Slice<'a>>,
+        address: u64,
+        context: &mut CfiContext,
+    ) -> Option<Rule> {
+        let row = entry.unwind_info_for_address(frames, &self.bases, &mut context.0, address).ok()?;
+        let expression = |expression: &gimli::UnwindExpression<usize>| {
+            expression.get(frames).ok().map(|expression| expression.0.slice().into())
+        };
+        let cfa = match row.cfa() {
+            CfaRule::RegisterAndOffset { register, offset } => Base::Register(register.0, *offset),
+            CfaRule::Expression(bytes) => Base::Expression(expression(bytes)?),
+        };
+        let restore = |register: u16| restore(frames, row, register);
+        let kept = arch::KEPT.iter().filter_map(|&register| Some((register, restore(register)?)));
+        Some(Rule {
+            function: entry.initial_address(),
+            cfa,
+            return_address: restore(arch::RETURN_ADDRESS),
+            kept: kept.collect(),
+            is_signal: entry.is_signal_trampoline(),
+            encoding: entry.cie().encoding(),
+        })
+    }
+}
+
+fn restore<'a, S: UnwindSection<Slice<'a>>>(
+    frames: &S,
+    row: &UnwindTableRow<usize>,
+    register: u16,
+) -> Option<Restore> {
+    let bytes = |expression: gimli::UnwindExpression<usize>| {
+        expression
+            .get(frames)
+            .map_or(Restore::Unknown, |expression| Restore::AtExpression(expression.0.slice().into()))
+    };
+    Some(match row.register(Register(register))? {
+        RegisterRule::SameValue => Restore::Same,
+        RegisterRule::Offset(offset) => Restore::At(offset),
+        RegisterRule::ValOffset(offset) => Restore::Value(offset),
+        RegisterRule::Register(other) => Restore::Register(other.0),
+        RegisterRule::Expression(expression) => bytes(expression),
+        RegisterRule::ValExpression(expression) => match bytes(expression) {
+            Restore::AtExpression(bytes) => Restore::ValueOfExpression(bytes),
+            other => other,
+        },
+        RegisterRule::Constant(value) => Restore::Constant(value),
+        _ => Restore::Unknown,
+    })
+}
+
+/// Every function of a section, sorted by address.
+fn index<'a, S>(frames: &S, bases: &BaseAddresses) -> Vec<(u64, usize)>
+where
+    S: UnwindSection<Slice<'a>>,
+{
+    let mut functions = Vec::new();
+    let mut entries = frames.entries(bases);
+    while let Ok(Some(entry)) = entries.next() {
+        let gimli::CieOrFde::Fde(partial) = entry else { continue };
+        let Ok(entry) = partial.parse(S::cie_from_offset) else { continue };
+        functions.push((entry.initial_address(), entry.offset()));
+        if functions.len() == MAX_FUNCTIONS {
+            break;
+        }
+    }
+    functions.sort_unstable();
+    functions
+}
+
+/// Nothing is allocated for bytes that the file does not have.
+fn bytes<F: ReadAt + ?Sized>(file: &F, offset: u64, size: u64) -> Option<Vec<u8>> {
+    if size > MAX_BYTES || offset.checked_add(size)? > file.size() {
+        return None;
+    }
+    let mut bytes = vec![0; size as usize];
+    file.read_exact_at(&mut bytes, offset).ok()?;
+    Some(bytes)
+}

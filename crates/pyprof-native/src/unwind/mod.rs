@@ -1,0 +1,313 @@
+//! From registers and stack bytes to native frames, by the unwind information of the code.
+//!
+//! All registers that functions give back are followed, not the frame pointer alone, and one that is not known stays
+//! unknown: of a blocked thread the kernel tells no more than instruction and stack pointer. Where code has no unwind
+//! information, or where a frame pointer is needed that nobody knows, [`calls`] looks for proof on the stack.
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+mod calls;
+mod cfi;
+mod rule;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+
+pub use cfi::CfiTable;
+
+#[cfg(target_arch = "aarch64")]
+use aarch64 as arch;
+#[cfg(target_arch = "x86_64")]
+use x86_64 as arch;
+
+use crate::modules::{Code, Libraries, Modules};
+use crate::regs::UserRegs;
+use crate::stack::StackCopy;
+use calls::Calls;
+use cfi::CfiContext;
+use rule::Rule;
+
+/// Frames of one stack: what fits into 8 MiB with 16 bytes each.
+const MAX_FRAMES: usize = 1 << 19;
+/// Rules that are kept; when there are more, all are forgotten.
+const MAX_RULES: usize = 1 << 17;
+/// The mappings are read again for an unknown address, but not more often than this.
+const REFRESH_PAUSE: Duration = Duration::from_millis(500);
+/// Places where a lost frame pointer is looked for in one stack.
+const MAX_GUESSES: usize = 64;
+/// Callee-saved registers of the largest supported architecture.
+const KEPT: usize = 11;
+
+/// One native frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NativeFrame {
+    /// Where it is: the next instruction of the innermost frame, a return address in all others
+    pub ip: u64,
+    /// `ip` is a return address: the call that goes on is the instruction before it
+    pub is_return_address: bool,
+    /// Its stack pointer
+    pub sp: u64,
+    /// Its canonical frame address: the caller's stack pointer. What lies in `sp..cfa` belongs to this frame
+    pub cfa: u64,
+    /// First address of its function, from the unwind information; 0 when unknown
+    pub function: u64,
+    /// Callee-saved registers as this frame had them, 0 for what is unknown
+    pub kept: [u64; KEPT],
+}
+
+impl NativeFrame {
+    /// An address inside the instruction that runs: a return address can already belong to the next function.
+    #[must_use]
+    pub fn lookup(&self) -> u64 {
+        self.ip.saturating_sub(u64::from(self.is_return_address))
+    }
+}
+
+/// Why unwinding ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stop {
+    /// Where the thread began
+    Root,
+    /// A word is needed that the copy of the stack does not hold
+    Unread(u64),
+    /// A register (by DWARF number) is needed that is not known
+    NeedsRegister(u16),
+    /// Nothing is known about the code at this address
+    NoRule(u64),
+    /// The stack makes no sense
+    #[default]
+    Nonsense,
+}
+
+/// A native stack.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unwound {
+    /// Leaf first
+    pub frames: Vec<NativeFrame>,
+    /// The last frame is where the thread began
+    pub complete: bool,
+    /// Why there are no more frames
+    pub stop: Stop,
+}
+
+/// What is known of the evaluation function's frames besides the unwind information.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Hints<'a> {
+    /// Addresses of the entry markers on this stack, ascending
+    pub markers: &'a [u64],
+    /// A frame of the evaluation function, from another stack of this process: where its marker was in it
+    pub evaluation: Option<Evaluation>,
+}
+
+/// The shape of the evaluation function's frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Evaluation {
+    /// An address inside the function, past its prologue
+    pub lookup: u64,
+    /// From the entry marker to the canonical frame address: the same in all its frames
+    pub marker_to_cfa: u64,
+}
+
+/// Unwinds the threads of one process.
+#[derive(Debug)]
+pub struct Unwinder {
+    modules: Modules,
+    calls: Calls,
+    context: CfiContext,
+    rules: FxHashMap<u64, Option<Rule>>,
+    refreshed: Instant,
+}
+
+impl Unwinder {
+    /// Reads what `pid` has mapped. Unwind information is read when an address needs it.
+    pub fn new(pid: i32) -> io::Result<Self> {
+        Self::with_libraries(pid, &Libraries::default())
+    }
+
+    /// The same, sharing what is known of files with other processes.
+    pub fn with_libraries(pid: i32, libraries: &Libraries) -> io::Result<Self> {
+        Ok(Self {
+            modules: Modules::read(pid, libraries)?,
+            calls: Calls::default(),
+            context: CfiContext::default(),
+            rules: FxHashMap::default(),
+            refreshed: Instant::now(),
+        })
+    }
+
+    /// Reads the mappings again. [`Unwinder::unwind`] does so by itself for an unknown address, though seldom.
+    pub fn refresh_maps(&mut self) -> io::Result<()> {
+        self.refreshed = Instant::now();
+        if self.modules.refresh()? {
+            self.rules.clear();
+            self.calls = Calls::default();
+        }
+        Ok(())
+    }
+
+    /// What code the process has mapped.
+    #[must_use]
+    pub fn modules(&self) -> &Modules {
+        &self.modules
+    }
+
+    /// The frames of a thread with these registers and this stack.
+    pub fn unwind(&mut self, regs: &UserRegs, stack: &StackCopy) -> Unwound {
+        self.unwind_with(regs, stack, Hints::default())
+    }
+
+    /// The same, with what is known about the evaluation function: it leads through code made at run time.
+    pub fn unwind_with(&mut self, regs: &UserRegs, stack: &StackCopy, hints: Hints<'_>) -> Unwound {
+        let mut walk = Walk { frames: Vec::new(), regs: *regs, called: false };
+        let mut stop = self.walk(&mut walk, stack, hints);
+        if stop == Stop::NeedsRegister(arch::FRAME_POINTER) {
+            stop = self.find_frame_pointer(&mut walk, stack, hints).unwrap_or(stop);
+        }
+        Unwound { frames: walk.frames, complete: stop == Stop::Root, stop }
+    }
+
+    /// Goes on until there is no way on.
+    fn walk(&mut self, walk: &mut Walk, stack: &StackCopy, hints: Hints<'_>) -> Stop {
+        loop {
+            match self.step(walk, stack, hints) {
+                Ok(()) if walk.frames.len() >= MAX_FRAMES => return Stop::Nonsense,
+                Ok(()) => {}
+                Err(stop) => return stop,
+            }
+        }
+    }
+
+    /// Adds the frame that `walk` has come to and goes to its caller.
+    fn step(&mut self, walk: &mut Walk, stack: &StackCopy, hints: Hints<'_>) -> Result<(), Stop> {
+        let regs = walk.regs;
+        let mut frame = NativeFrame {
+            ip: regs.ip,
+            is_return_address: walk.called,
+            sp: regs.sp,
+            cfa: regs.sp,
+            function: 0,
+            kept: [0; KEPT],
+        };
+        for (slot, register) in frame.kept.iter_mut().zip(arch::KEPT) {
+            *slot = regs.get(register).unwrap_or(0);
+        }
+        let lookup = frame.lookup();
+        let Some((rule, bias)) = self.rule(lookup) else {
+            walk.frames.push(frame);
+            return self.leave_unknown(walk, stack, hints).ok_or(Stop::NoRule(lookup));
+        };
+        frame.function = rule.function.wrapping_add(bias);
+        let cfa = rule.cfa(&regs, stack);
+        frame.cfa = cfa.ok().filter(|cfa| *cfa >= regs.sp).unwrap_or(regs.sp);
+        walk.frames.push(frame);
+        if rule.return_address.is_none() && !arch::RETURNS_BY_REGISTER {
+            return Err(Stop::Root);
+        }
+        let caller = match rule.return_address {
+            Some(rule::Restore::Unknown) => return Err(Stop::Root),
+            _ => rule.caller(cfa?, &regs, stack)?,
+        };
+        let is_leaf = walk.frames.len() == 1;
+        if caller.sp < regs.sp || (caller.sp == regs.sp && (!is_leaf || caller.ip == regs.ip)) {
+            return Err(Stop::Nonsense);
+        }
+        // Where a thread begins there is no caller, and some C libraries say so by a zero.
+        if caller.ip == 0 {
+            return Err(Stop::Root);
+        }
+        walk.called = !rule.is_signal;
+        walk.regs = caller;
+        Ok(())
+    }
+
+    /// The rule at an address, and its module's bias.
+    fn rule(&mut self, address: u64) -> Option<(&Rule, u64)> {
+        if self.modules.at(address).is_none() && self.refreshed.elapsed() > REFRESH_PAUSE {
+            let _ = self.refresh_maps();
+        }
+        let Code { bias, library, .. } = self.modules.at(address)?;
+        let bias = *bias;
+        if self.rules.len() >= MAX_RULES {
+            self.rules.clear();
+        }
+        let context = &mut self.context;
+        let read = || library.as_ref()?.cfi()?.rule(address.wrapping_sub(bias), context);
+        self.rules.entry(address).or_insert_with(read).as_ref().map(|rule| (rule, bias))
+    }
+
+    /// From code without unwind information to a caller that is proven: the frame of the evaluation function whose
+    /// marker comes next, or the one that the frame pointer leads to when a call returns there.
+    fn leave_unknown(&mut self, walk: &mut Walk, stack: &StackCopy, hints: Hints<'_>) -> Option<()> {
+        let regs = walk.regs;
+        let made_at_run_time = self.modules.at(regs.ip).is_some_and(|code| code.library.is_none());
+        let caller = if let (true, Some(evaluation)) = (made_at_run_time, hints.evaluation) {
+            let marker = *hints.markers.get(hints.markers.partition_point(|marker| *marker < regs.sp))?;
+            let cfa = marker.checked_add(evaluation.marker_to_cfa)?;
+            let (rule, _) = self.rule(evaluation.lookup)?;
+            rule.caller(cfa, &regs, stack).ok()?
+        } else {
+            let frame = regs.get(arch::FRAME_POINTER).filter(|frame| *frame >= regs.sp)?;
+            caller_by_frame_pointer(frame, &regs, stack)?
+        };
+        self.calls.find(&self.modules, caller.ip)?;
+        walk.frames.last_mut()?.cfa = caller.sp;
+        walk.regs = caller;
+        walk.called = true;
+        Some(())
+    }
+
+    /// The last frame of `walk` needs a frame pointer that nobody knows. It points to where the caller's frame pointer
+    /// and the return address lie: such pairs are tried, the nearest first, until one leads to the thread's root.
+    fn find_frame_pointer(&mut self, walk: &mut Walk, stack: &StackCopy, hints: Hints<'_>) -> Option<Stop> {
+        let last = walk.frames.pop()?;
+        let function = last.function;
+        let mut guesses = 0;
+        let mut address = last.sp.next_multiple_of(8);
+        while guesses < MAX_GUESSES {
+            let (Some(saved), Some(back)) = (stack.word(address), stack.word(address + 8)) else { break };
+            // The outermost code with frame pointers may have found anything in the register.
+            let plausible = saved == 0 || saved > address && stack.contains(saved) && saved.is_multiple_of(8);
+            if plausible
+                && self.calls.find(&self.modules, arch::plain(back)).is_some()
+                && self.calls.may_call(&self.modules, arch::plain(back), function)
+            {
+                guesses += 1;
+                let mut attempt = walk.clone();
+                attempt.regs.set(arch::FRAME_POINTER, Some(address));
+                let stop = self.walk(&mut attempt, stack, hints);
+                if stop == Stop::Root {
+                    *walk = attempt;
+                    return Some(stop);
+                }
+            }
+            address += 8;
+        }
+        walk.frames.push(last);
+        None
+    }
+}
+
+/// A walk that has come to a frame with these registers.
+#[derive(Debug, Clone)]
+struct Walk {
+    frames: Vec<NativeFrame>,
+    regs: UserRegs,
+    called: bool,
+}
+
+/// The caller's frame pointer and the return address lie side by side where the frame pointer points to.
+fn caller_by_frame_pointer(frame: u64, regs: &UserRegs, stack: &StackCopy) -> Option<UserRegs> {
+    let mut caller = *regs;
+    caller.ip = arch::plain(stack.word(frame.checked_add(8)?)?);
+    caller.sp = frame.checked_add(16)?;
+    caller.set(arch::FRAME_POINTER, stack.word(frame));
+    // The code may have used all others for itself.
+    for register in arch::KEPT.into_iter().filter(|register| *register != arch::FRAME_POINTER) {
+        caller.set(register, None);
+    }
+    Some(caller)
+}
