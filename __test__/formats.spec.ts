@@ -13,7 +13,7 @@ import type { FormatOptions } from '../src/formats/index.js'
 import { Profile } from '../src/profile.js'
 import type { Mode } from '../src/types.js'
 import { decodeProfile } from './helpers/protobuf.js'
-import { example } from './helpers/raw.js'
+import { example, rawProfile } from './helpers/raw.js'
 
 const require = createRequire(import.meta.url)
 
@@ -176,4 +176,41 @@ test('hottest: self and total by function, recursion counted once', (t) => {
   const main = rest.find((fn) => fn.name === '<module>')!
   t.is(main.selfNs, 0)
   t.is(main.totalNs, 5_500_400)
+})
+
+test('summary: ranked, with shares, deep stacks shortened', (t) => {
+  const { functions, lines, stacks, threads, totalNs, cutShare } = profile().summary({ stacks: 2 })
+  t.is(totalNs, 8_500_400)
+  t.is(cutShare, 1_000_000 / totalNs)
+  t.is(functions[0]!.name, 'Job.work')
+  t.deepEqual(
+    lines.slice(0, 2).map(({ name, line, selfNs }) => [name, line, selfNs]),
+    [
+      ['Job.work', 12, 2_500_000],
+      ['Job.work', 14, 1_000_400],
+    ],
+  )
+  t.deepEqual(stacks, [
+    {
+      frames: ['<module> (/app/main.py:1)', 'Job.work (/app/job.py:10)'],
+      ns: 3_500_400,
+      share: 3_500_400 / totalNs,
+    },
+    { frames: ['[no Python frames]'], ns: 3_000_000, share: 3_000_000 / totalNs },
+  ])
+  t.deepEqual(
+    threads.map(({ name, ns }) => [name, ns]),
+    [
+      ['MainThread', 4_500_400],
+      ['worker 1', 4_000_000],
+    ],
+  )
+  const frame = { name: 'deep', file: 'a.py', firstLine: 1, line: 1 }
+  const deep = rawProfile(
+    [{ tid: 1, name: 'x' }],
+    [{ thread: 0, stack: new Array(100).fill(frame), samples: 1, wallNs: 1, cpuNs: 1 }],
+  )
+  const [stack] = profile('wall', deep).summary().stacks
+  t.is(stack!.frames.length, 41)
+  t.is(stack!.frames[20], '… 60 frames …')
 })

@@ -241,9 +241,12 @@ withPython('wrong options are named', async (t) => {
   const wrong = { instanceOf: PyprofError, code: 'ERR_PYPROF_INVALID_ARGUMENT' }
   await t.throwsAsync(attach(0), wrong)
   await t.throwsAsync(attach(1, { rate: 0 }), { ...wrong, message: /rate/ })
-  await t.throwsAsync(attach(1, { bufferSize: 0 }), { ...wrong, message: /bufferSize/ })
+  await t.throwsAsync(attach(1, { bufferSize: -1 }), { ...wrong, message: /bufferSize/ })
   await t.throwsAsync(attach(process.pid), { code: 'ERR_PYPROF_NOT_PYTHON' })
   const session = await attach(await spinning(t))
+  const unread = await attach(session.pid, { bufferSize: 0 })
+  await t.throwsAsync(take(unread, 1), { ...wrong, message: /no buffer/ })
+  await unread.close()
   await t.throwsAsync(session.collect({ duration: -1 }), { ...wrong, message: /duration/ })
   await session.close()
 })

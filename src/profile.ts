@@ -3,6 +3,7 @@ import { type FormatOptions, type Formats, formats } from './formats/index.js'
 import { type HotFunction, hottest } from './hottest.js'
 import type { RawProfile } from './raw.js'
 import { seen } from './session/tables.js'
+import { type ProfileSummary, rank, type SummaryLimits } from './summary.js'
 import type {
   EndReason,
   Mode,
@@ -75,5 +76,24 @@ export class Profile {
   /** The functions with the most time of their own, by the time of the mode, hottest first. */
   hottest(limit = 10): HotFunction[] {
     return hottest(this.#raw, this.mode, limit)
+  }
+
+  /** The hottest functions, lines, stacks and threads, and how well they are known: small enough to read in one go. */
+  summary(limits: SummaryLimits = {}): ProfileSummary {
+    const { pid, pythonVersion, mode, rate, endReason, exit, stats } = this
+    const seconds = stats.elapsedNs / 1e9
+    return {
+      schemaVersion: 1,
+      pid,
+      pythonVersion,
+      command: this.processes.find((process) => process.pid === pid)?.command ?? [],
+      mode,
+      rate,
+      rateReached: seconds && stats.rounds / seconds,
+      endReason,
+      exit,
+      stats,
+      ...rank(this.#raw, mode, limits),
+    }
   }
 }

@@ -71,6 +71,11 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         help: 'Follow children, and theirs; the process itself need not be Python',
       },
       lines: { help: "Tell lines apart: show the line a frame was at, not its function's first" },
+      'json-summary': {
+        help:
+          'Print the hottest functions, lines and stacks as JSON (docs/summary.schema.json); a file is written only ' +
+          'with -o, and a program started here gets standard error as its standard output',
+      },
       quiet: { short: 'q', help: 'No progress and no summary' },
       help: HELP,
     },

@@ -45,7 +45,7 @@ export interface ProgramOptions {
 export interface SessionOptions extends SamplingOptions {
   /**
    * Samples and events kept for a reader who is late, about 64 bytes each; what is older is dropped and shows as a
-   * gap. Default: 65,536.
+   * gap. 0: nothing is kept, for a session that is only asked for profiles. Default: 65,536.
    */
   bufferSize?: number
   /** Ends the session: reading it then throws an `AbortError`. */
@@ -69,8 +69,8 @@ export function checkOptions(
     throw invalid(`duration is a number of ms above 0, not ${duration}`)
   if (!(wait >= 0)) throw invalid(`wait is a number of ms, not ${wait}`)
   if (!['wall', 'cpu', 'gil'].includes(mode)) throw invalid(`mode is wall, cpu or gil, not ${mode}`)
-  if (!Number.isInteger(bufferSize) || bufferSize < 1 || bufferSize > MAX_BUFFER_SIZE)
-    throw invalid(`bufferSize is a whole number from 1 to ${MAX_BUFFER_SIZE}, not ${bufferSize}`)
+  if (!Number.isInteger(bufferSize) || bufferSize < 0 || bufferSize > MAX_BUFFER_SIZE)
+    throw invalid(`bufferSize is a whole number from 0 to ${MAX_BUFFER_SIZE}, not ${bufferSize}`)
   return {
     rate,
     mode,
@@ -80,6 +80,6 @@ export function checkOptions(
     waitMs: wait,
     subprocesses: options.subprocesses ?? false,
     ...(duration === undefined || duration === Infinity ? {} : { durationMs: duration }),
-    ...(stream ? { stream: bufferSize } : {}),
+    ...(stream && bufferSize > 0 ? { stream: bufferSize } : {}),
   }
 }

@@ -95,7 +95,7 @@ export class Session implements AsyncIterable<SessionEvent>, AsyncDisposable {
    * The same, packed: typed arrays, about a hundred times a second at most. Leaving the loop ends the session.
    */
   async *batches(): AsyncGenerator<Batch, void, undefined> {
-    if (this.#parts.options.stream === undefined) throw invalid('this session has no stream')
+    if (this.#parts.options.stream === undefined) throw invalid('this session has no buffer to read from')
     if (this.#reading) throw invalid('a session can be read once: it is being read, or has been')
     this.#reading = true
     try {

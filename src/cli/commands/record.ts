@@ -20,8 +20,9 @@ interface Plan {
   target: { pid: number } | { program: [string, ...string[]] }
   sampling: SamplingOptions
   format: Format
-  /** `-` is standard output. */
-  path: string
+  /** `-` is standard output; `null` when only a summary is wanted. */
+  path: string | null
+  jsonSummary: boolean
   threads: boolean
   lines: boolean
   quiet: boolean
@@ -30,7 +31,7 @@ interface Plan {
 export async function run(args: string[]): Promise<number> {
   const plan = planOf(parse('record', args))
   const options = checkOptions(plan.sampling, { launched: 'program' in plan.target, stream: false })
-  const output = await openOutput(plan.path)
+  const output = plan.path === null ? null : await openOutput(plan.path)
   if ('pid' in plan.target) {
     await recordInto(output, plan, plan.target.pid, options, null)
     return 0
@@ -38,9 +39,12 @@ export async function run(args: string[]): Promise<number> {
   let launched: Launched
   try {
     const [command, ...programArgs] = plan.target.program
-    launched = await launch(command, programArgs, { stdio: 'inherit' })
+    launched = await launch(command, programArgs, {
+      // Standard output is the summary's alone.
+      stdio: plan.jsonSummary ? ['inherit', 2, 'inherit'] : 'inherit',
+    })
   } catch (error) {
-    await output.discard()
+    await output?.discard()
     throw error
   }
   return recordProgram(output, plan, launched, options)
@@ -48,7 +52,7 @@ export async function run(args: string[]): Promise<number> {
 
 /** The program's own failure comes first: who runs a program this way asks for its status. */
 async function recordProgram(
-  output: Output,
+  output: Output | null,
   plan: Plan,
   launched: Launched,
   options: RawSessionOptions,
@@ -70,7 +74,7 @@ async function recordProgram(
 }
 
 async function recordInto(
-  output: Output,
+  output: Output | null,
   plan: Plan,
   pid: number,
   options: RawSessionOptions,
@@ -93,11 +97,11 @@ async function recordInto(
     if (profile.stats.samples === 0 && profile.endReason === 'exited') {
       throw new PyprofError('ERR_PYPROF_PROCESS_EXITED', 'the target ended before anything was seen')
     }
-    await output.write(profile.to(plan.format, plan))
+    await output?.write(profile.to(plan.format, plan))
     report(profile, plan)
   } catch (error) {
     progress.end()
-    await output.discard()
+    await output?.discard()
     throw error
   } finally {
     // A program goes on getting our signals: taking the handlers down and up again could lose one.
@@ -105,8 +109,11 @@ async function recordInto(
   }
 }
 
-function report(profile: Profile, { quiet, format, path }: Plan): void {
-  if (!quiet) process.stderr.write(summary(profile, format, path === '-' ? undefined : path))
+function report(profile: Profile, { quiet, format, path, jsonSummary }: Plan): void {
+  if (jsonSummary) process.stdout.write(`${JSON.stringify(profile.summary(), null, 2)}\n`)
+  if (!quiet) {
+    process.stderr.write(summary(profile, format, path === null || path === '-' ? undefined : path))
+  }
 }
 
 function planOf(parsed: Parsed): Plan {
@@ -114,6 +121,10 @@ function planOf(parsed: Parsed): Plan {
   const target = targetOf(parsed)
   const text = (name: string) => values[name] as string | undefined
   const format = formatOf(text('format'), text('output'))
+  const jsonSummary = values['json-summary'] === true
+  if (jsonSummary && text('output') === '-') {
+    throw new UsageError('standard output can hold the summary or the result; give -o a file', 'record')
+  }
   const name = program
     ? basename(program.find((word) => word.endsWith('.py')) ?? program[0]!)
     : String(pidOf('record', parsed))
@@ -129,7 +140,8 @@ function planOf(parsed: Parsed): Plan {
       timeline: format === 'speedscope',
     },
     format,
-    path: text('output') ?? `pyprof-${name}-${stamp(new Date())}${EXTENSIONS[format]}`,
+    path: text('output') ?? (jsonSummary ? null : `pyprof-${name}-${stamp(new Date())}${EXTENSIONS[format]}`),
+    jsonSummary,
     threads: values['threads'] === true,
     lines: values['lines'] === true,
     quiet: values['quiet'] === true,
