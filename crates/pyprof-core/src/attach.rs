@@ -114,22 +114,39 @@ impl Attached {
         Ok(())
     }
 
-    /// The kernel's id of a thread, as our pid namespace counts it; 0 when it cannot be told.
-    pub fn tid(&mut self, header: Header) -> i32 {
-        let pid = self.handle.pid();
+    /// Where libc keeps the kernel's thread id in what a `pthread_t` points to, in bytes. Sought once, and only where
+    /// thread states do not have it (3.8 to 3.10).
+    pub fn pthread_tid(&mut self) -> Option<u64> {
+        if self.reader.layout().thread.native_thread_id.is_some() {
+            return None;
+        }
+        if self.pthread_tid == PthreadTid::NotSought {
+            let ids: Vec<u64> = self.reader.threads().map(|thread| thread.header.python_id).collect();
+            let found = threads::pthread_tid_offset(self.reader.memory(), self.handle.pid(), &ids);
+            self.pthread_tid = found.map_or(PthreadTid::Unknown, PthreadTid::At);
+        }
+        match self.pthread_tid {
+            PthreadTid::At(offset) => Some(offset),
+            PthreadTid::NotSought | PthreadTid::Unknown => None,
+        }
+    }
+
+    /// The kernel's id of a thread, as its own pid namespace counts it; `None` when it cannot be told.
+    pub fn inner_tid(&mut self, header: Header) -> Option<u32> {
         let inner = if header.native_id != 0 {
             header.native_id
         } else {
-            let memory = self.reader.memory();
-            if self.pthread_tid == PthreadTid::NotSought {
-                let ids: Vec<u64> = self.reader.threads().map(|thread| thread.header.python_id).collect();
-                self.pthread_tid = threads::pthread_tid_offset(memory, pid, &ids)
-                    .map_or(PthreadTid::Unknown, PthreadTid::At);
-            }
-            let PthreadTid::At(offset) = self.pthread_tid else { return 0 };
-            u64::from(memory.read_u32(header.python_id.wrapping_add(offset)).unwrap_or(0))
+            let offset = self.pthread_tid()?;
+            u64::from(self.reader.memory().read_u32(header.python_id.wrapping_add(offset)).ok()?)
         };
-        let Ok(inner) = i32::try_from(inner) else { return 0 };
+        u32::try_from(inner).ok().filter(|tid| *tid != 0)
+    }
+
+    /// The kernel's id of a thread, as our pid namespace counts it; 0 when it cannot be told.
+    pub fn tid(&mut self, header: Header) -> i32 {
+        let pid = self.handle.pid();
+        let inner = self.inner_tid(header).and_then(|tid| i32::try_from(tid).ok());
+        let Some(inner) = inner else { return 0 };
         if let Some(tid) = self.tids.outer(inner) {
             return tid;
         }

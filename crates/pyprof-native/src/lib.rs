@@ -8,12 +8,15 @@
 //! Files and memory of the target are hostile input: nothing is mapped, everything is bounded.
 
 pub mod blocked;
+pub mod bpf;
 pub mod doctor;
 pub mod dump;
+pub mod interrupts;
 pub mod kernel;
 pub mod look;
 pub mod merge;
 pub mod modules;
+pub mod perf;
 pub mod regs;
 pub mod rights;
 pub mod stack;

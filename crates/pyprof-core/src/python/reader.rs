@@ -103,6 +103,12 @@ impl ProcessReader {
         &self.layout
     }
 
+    /// Address of `_PyRuntime`.
+    #[must_use]
+    pub fn runtime(&self) -> u64 {
+        self.runtime
+    }
+
     /// Main reads so far; one a look unless something new came up.
     #[must_use]
     pub fn main_reads(&self) -> u64 {

@@ -1,0 +1,114 @@
+//! Which events are asked for.
+
+use nix::libc;
+
+use super::sys::Attributes;
+
+/// `PERF_TYPE_SOFTWARE`
+const SOFTWARE: u32 = 1;
+/// `PERF_COUNT_SW_CPU_CLOCK`, `PERF_COUNT_SW_DUMMY`, `PERF_COUNT_SW_BPF_OUTPUT`
+const CPU_CLOCK: u64 = 0;
+const DUMMY: u64 = 9;
+const BPF_OUTPUT: u64 = 10;
+
+/// `enum perf_event_sample_format`
+pub const IP: u64 = 1;
+pub const TID: u64 = 1 << 1;
+pub const TIME: u64 = 1 << 2;
+pub const CALLCHAIN: u64 = 1 << 5;
+pub const CPU: u64 = 1 << 7;
+pub const PERIOD: u64 = 1 << 8;
+pub const RAW: u64 = 1 << 10;
+pub const REGS_USER: u64 = 1 << 12;
+pub const STACK_USER: u64 = 1 << 13;
+pub const IDENTIFIER: u64 = 1 << 16;
+
+/// Bits of the flags in `struct perf_event_attr`.
+const DISABLED: u64 = 1;
+const INHERIT: u64 = 1 << 1;
+const EXCLUDE_KERNEL: u64 = 1 << 5;
+const EXCLUDE_HYPERVISOR: u64 = 1 << 6;
+const TASK: u64 = 1 << 13;
+const EXCLUDE_CALLCHAIN_USER: u64 = 1 << 22;
+const USE_CLOCK: u64 = 1 << 25;
+const INHERIT_THREAD: u64 = 1 << 35;
+
+/// The user registers that unwinding starts from, in the kernel's order (`PERF_REG_X86_*`, `PERF_REG_ARM64_*`).
+#[cfg(target_arch = "x86_64")]
+pub const REGISTERS: u64 = 0x00ff_01ff;
+#[cfg(target_arch = "aarch64")]
+pub const REGISTERS: u64 = (1 << 33) - 1;
+
+/// Bytes of a user stack that a record holds at most. A record is below 64 KiB; deeper stacks are cut.
+pub const STACK_BYTES: u32 = 32 << 10;
+
+/// What each interrupt should bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// CPU time between two interrupts of a thread, in ns
+    pub period_ns: u64,
+    /// User registers and stack bytes, for native frames
+    pub native: bool,
+    /// The kernel's call chain
+    pub kernel: bool,
+    /// Interrupts inside the kernel too; needs more rights
+    pub in_kernel: bool,
+}
+
+impl Wanted {
+    fn sample_type(self) -> u64 {
+        let native = if self.native { REGS_USER | STACK_USER } else { 0 };
+        let kernel = if self.kernel { CALLCHAIN } else { 0 };
+        IDENTIFIER | IP | TID | TIME | CPU | PERIOD | native | kernel
+    }
+
+    /// The interrupts of a thread; `inherit`: and of the threads it will start.
+    #[must_use]
+    pub fn clock(self, inherit: bool) -> Attributes {
+        let when = |yes, flags| if yes { flags } else { 0 };
+        Attributes {
+            kind: SOFTWARE,
+            config: CPU_CLOCK,
+            sample_period: self.period_ns,
+            sample_type: self.sample_type(),
+            flags: DISABLED
+                | EXCLUDE_HYPERVISOR
+                | TASK
+                | EXCLUDE_CALLCHAIN_USER
+                | USE_CLOCK
+                | when(inherit, INHERIT | INHERIT_THREAD)
+                | when(!self.in_kernel, EXCLUDE_KERNEL),
+            sample_regs_user: if self.native { REGISTERS } else { 0 },
+            sample_stack_user: if self.native { STACK_BYTES } else { 0 },
+            clock: libc::CLOCK_MONOTONIC,
+            ..Attributes::default()
+        }
+    }
+}
+
+/// An event that never happens: the owner of a ring.
+#[must_use]
+pub fn ring_owner() -> Attributes {
+    Attributes {
+        kind: SOFTWARE,
+        config: DUMMY,
+        sample_type: IDENTIFIER,
+        flags: EXCLUDE_KERNEL | EXCLUDE_HYPERVISOR | USE_CLOCK,
+        clock: libc::CLOCK_MONOTONIC,
+        ..Attributes::default()
+    }
+}
+
+/// What a BPF program on one CPU writes.
+#[must_use]
+pub fn bpf_output() -> Attributes {
+    Attributes {
+        kind: SOFTWARE,
+        config: BPF_OUTPUT,
+        sample_period: 1,
+        sample_type: IDENTIFIER | TID | TIME | RAW,
+        flags: USE_CLOCK,
+        clock: libc::CLOCK_MONOTONIC,
+        ..Attributes::default()
+    }
+}
