@@ -61,6 +61,16 @@ pub enum Error {
         /// What was read and why it cannot be true
         detail: String,
     },
+    /// The engine asked for cannot be used here.
+    #[error("the engine `{engine}` cannot be used on process {pid}: {reason}")]
+    Engine {
+        /// The process
+        pid: i32,
+        /// As asked for
+        engine: &'static str,
+        /// Which right or feature is missing, and what would give it
+        reason: String,
+    },
     /// An argument outside its range.
     #[error("{0}")]
     InvalidArgument(String),
@@ -89,6 +99,7 @@ impl Error {
             Self::Permission { .. } => "PERMISSION",
             Self::ProcessExited { .. } => "PROCESS_EXITED",
             Self::Unreadable { .. } => "UNREADABLE",
+            Self::Engine { .. } => "ENGINE",
             Self::InvalidArgument(_) => "INVALID_ARGUMENT",
             Self::System { .. } => "SYSTEM",
         }

@@ -21,7 +21,7 @@ pub const UNKNOWN_FUNCTION: &str = "<unknown function>";
 pub enum FrameKind {
     /// A Python function, module or class body
     Python = 0,
-    /// Stands for frames that ran but could not be proven: the stack was cut here. Always a leaf.
+    /// Stands for frames that ran but could not be proven: the stack was cut here
     Missing = 1,
     /// Machine code of a program or library
     Native = 2,

@@ -60,6 +60,7 @@ impl TryFrom<RawSessionOptions> for Options {
             wait: milliseconds("wait", raw.wait_ms)?,
             subprocesses: raw.subprocesses,
             stream: raw.stream.map(|capacity| capacity as usize),
+            engine: None,
         })
     }
 }

@@ -4,13 +4,15 @@ use std::io;
 
 use rustc_hash::FxHashMap;
 
+use super::engine::{Interrupt, Place, Probe};
+use super::frames::Frames;
+use super::others::Others;
 use super::sink::Sink;
 use super::thread::{Moment, SampledThread};
 use super::{Options, Stats};
 use crate::attach::Attached;
 use crate::process::threads;
-use crate::profile::{EMPTY_STACK, Frame, FrameKind, LastLook, StackId, ThreadInfo, UNKNOWN_FUNCTION};
-use crate::python::code_cache::CachedCode;
+use crate::profile::{LastLook, StackId, ThreadInfo};
 use crate::python::frame::RawFrame;
 use crate::python::reader::ThreadLook;
 use crate::python::stack::prove::Verdict;
@@ -18,21 +20,26 @@ use crate::python::stack::thread::{Header, Outcome};
 
 /// How often the threads' names are read again, in ns: a name is often given after the start.
 const NAMES_EVERY: u64 = 1_000_000_000;
-/// More frames than this are interned anew: a program that makes functions without end.
-const MAX_FRAME_IDS: usize = 1 << 18;
 
 /// A process that is being sampled.
 #[derive(Debug)]
 pub struct Member {
     process: Attached,
+    /// What sees more than looks do
+    probe: Option<Box<dyn Probe>>,
     /// Index in the profile
     index: u32,
-    frame_ids: FxHashMap<(u64, u64), u32>,
+    frames: Frames,
     /// By the address of the thread state
     threads: FxHashMap<u64, SampledThread>,
+    /// From the kernel's thread id to the thread state
+    states: FxHashMap<i32, u64>,
+    /// Threads without a Python state
+    others: Others,
     names: FxHashMap<u64, String>,
     names_at: u64,
     looks: Vec<Look>,
+    interrupts: Vec<Interrupt>,
     /// When it was last looked at, on the session's clock
     before: u64,
 }
@@ -51,15 +58,19 @@ struct Look {
 impl Member {
     /// A process that has just been attached to, `index` in the profile; `now` on the session's clock.
     #[must_use]
-    pub fn new(process: Attached, index: u32, now: u64) -> Self {
+    pub fn new(process: Attached, probe: Option<Box<dyn Probe>>, index: u32, now: u64) -> Self {
         Self {
             process,
+            probe,
             index,
-            frame_ids: FxHashMap::default(),
+            frames: Frames::default(),
             threads: FxHashMap::default(),
+            states: FxHashMap::default(),
+            others: Others::default(),
             names: FxHashMap::default(),
             names_at: 0,
             looks: Vec::new(),
+            interrupts: Vec::new(),
             before: now,
         }
     }
@@ -76,27 +87,40 @@ impl Member {
         self.threads.len()
     }
 
-    /// One sample of every thread, at `now` on the session's clock.
+    /// One sample of every thread, at `now` on the session's clock, which started at `start` on `CLOCK_MONOTONIC`.
     pub fn sample(
         &mut self,
-        now: u64,
+        (now, start): (u64, u64),
         options: &Options,
         sink: &mut Sink,
         stats: &mut Stats,
     ) -> io::Result<()> {
         let moment = Moment { time: now, wall: now - self.before };
         self.before = now;
+        // Before the look, so that their code objects are named by what is known after them.
+        self.interrupts.clear();
+        if let Some(probe) = &mut self.probe {
+            let lost = probe.lost();
+            probe.interrupts(&self.process, &mut self.interrupts);
+            stats.lost_interrupts += probe.lost() - lost;
+        }
         self.look(stats)?;
         let looks = std::mem::take(&mut self.looks);
         if looks.len() != self.threads.len() || looks.iter().any(|look| !self.knows(look)) {
             self.meet(&looks, now, sink);
         } else if now >= self.names_at + NAMES_EVERY {
             self.refresh_names(now, sink);
+            self.find_others(options, now, sink);
+        }
+        for interrupt in std::mem::take(&mut self.interrupts) {
+            let time = interrupt.time_ns.saturating_sub(start).min(now);
+            self.add_interrupt(&interrupt, &looks, time, options, sink, stats);
         }
         for look in &looks {
             self.add(look, moment, options, sink, stats);
         }
         self.looks = looks;
+        self.add_others(moment, options, sink, stats);
         Ok(())
     }
 
@@ -106,21 +130,25 @@ impl Member {
             thread.settle(sink);
             sink.end_thread(thread.index(), now);
         }
+        self.others.close(now, sink);
     }
 
     /// The session ends, the process does not.
     pub fn settle(&mut self, sink: &mut Sink) {
         self.threads.values_mut().for_each(|thread| thread.settle(sink));
+        self.others.settle(sink);
     }
 
     /// One look at the process; its result is in `self.looks`.
     fn look(&mut self, stats: &mut Stats) -> io::Result<()> {
         let threads = &mut self.threads;
         for thread in threads.values_mut() {
-            thread.ask_whether_it_ran();
+            let covered = self.probe.as_ref().is_some_and(|probe| probe.covers(thread.tid()));
+            thread.ask_whether_it_ran(covered);
         }
+        let skipped = |address| threads.get(&address).is_some_and(SampledThread::needs_no_look);
         let reads = self.process.reader.main_reads();
-        self.process.reader.look(|address| threads.get(&address).is_some_and(SampledThread::rests))?;
+        self.process.reader.look(skipped)?;
         stats.extra_reads += (self.process.reader.main_reads() - reads).saturating_sub(1);
         // A program that has replaced itself can have an interpreter in the very same place.
         if !self.process.handle.has_same_memory() {
@@ -135,11 +163,7 @@ impl Member {
             header: look.header,
             outcome: look.outcome,
             holds_gil: look.holds_gil,
-            stack: if threads.get(&look.address).is_some_and(SampledThread::rests) {
-                Vec::new()
-            } else {
-                look.stack.to_vec()
-            },
+            stack: if skipped(look.address) { Vec::new() } else { look.stack.to_vec() },
         }));
         Ok(())
     }
@@ -173,6 +197,11 @@ impl Member {
             let index = sink.thread(info, now);
             self.threads.insert(look.address, SampledThread::new(pid, tid, look.header, index));
         }
+        self.states = self.threads.iter().map(|(state, thread)| (thread.tid(), *state)).collect();
+        self.others.leave(&self.states, now, sink);
+        if let Some(probe) = &mut self.probe {
+            probe.threads_changed(&mut self.process);
+        }
     }
 
     fn refresh_names(&mut self, now: u64, sink: &mut Sink) {
@@ -186,6 +215,10 @@ impl Member {
     }
 
     fn add(&mut self, look: &Look, moment: Moment, options: &Options, sink: &mut Sink, stats: &mut Stats) {
+        let Some(thread) = self.threads.get_mut(&look.address) else { return };
+        if thread.counts_by_interrupts() {
+            return thread.account(sink);
+        }
         let stack = match look.outcome {
             Outcome::NoFrames => None,
             Outcome::Stack(Verdict::Whole) => Some(false),
@@ -195,80 +228,92 @@ impl Member {
                 return;
             }
         };
-        let Some(thread) = self.threads.get(&look.address) else { return };
-        let stack = match (stack, thread.resting_stack()) {
+        let tid = thread.tid();
+        let rested = thread.resting_stack();
+        let running = thread.is_running_now();
+        let rests = thread.was_blocked();
+        let stack = match (stack, rested) {
             (None, _) => None,
             (_, Some(stack)) => Some(stack),
             (Some(cut), None) => {
                 // What cannot be read is named so; that the process is gone shows in the next look.
                 let _ = self.process.learn_codes(look.interpreter, &look.stack);
-                Some((self.intern(&look.stack, cut, sink), cut))
+                let places = match &mut self.probe {
+                    Some(probe) if !cut => probe.extend(&self.process, tid, rests, &look.stack),
+                    _ => None,
+                };
+                let id = match (places, &self.probe) {
+                    (Some(places), Some(probe)) => {
+                        let other = |number| probe.other(number);
+                        let frames = (look.stack.as_slice(), places.as_slice());
+                        self.frames.mixed_stack(frames, &self.process.codes, other, sink)
+                    }
+                    _ => self.frames.stack(&look.stack, cut, &self.process.codes, sink),
+                };
+                Some((id, cut))
             }
         };
         let Some(thread) = self.threads.get_mut(&look.address) else { return };
-        thread.add(stack, look.holds_gil, moment, options, sink, stats);
+        // It may have gone on running meanwhile: then its interrupts count, not this look.
+        let covered = running && self.probe.as_ref().is_some_and(|probe| probe.covers(tid));
+        if covered {
+            return thread.account(sink);
+        }
+        thread.add(stack, running, look.holds_gil, moment, options, sink, stats);
     }
 
-    /// The id of a stack, markers and the interpreter's own frames left out.
-    fn intern(&mut self, stack: &[RawFrame], cut: bool, sink: &mut Sink) -> StackId {
-        let mut id = EMPTY_STACK;
-        for raw in stack.iter().filter(|frame| !frame.is_marker()) {
-            let frame = match self.process.codes.get(raw.code) {
-                Some(CachedCode { code: None, .. }) => continue,
-                Some(known) => {
-                    let key = (known.serial, raw.instruction);
-                    match self.frame_ids.get(&key) {
-                        Some(&frame) => frame,
-                        None => self.new_frame(raw, key, sink),
-                    }
-                }
-                None => unknown_frame(sink),
-            };
-            id = sink.profile.stack(id, frame);
-        }
-        if cut {
-            let missing = sink.profile.missing_frame();
-            id = sink.profile.stack(id, missing);
-        }
-        id
-    }
-
-    fn new_frame(&mut self, raw: &RawFrame, key: (u64, u64), sink: &mut Sink) -> u32 {
-        let Some(code) = self.process.codes.get(raw.code).and_then(|known| known.code.as_ref()) else {
-            return unknown_frame(sink);
+    fn add_interrupt(
+        &mut self,
+        interrupt: &Interrupt,
+        looks: &[Look],
+        time: u64,
+        options: &Options,
+        sink: &mut Sink,
+        stats: &mut Stats,
+    ) {
+        let Some(probe) = self.probe.as_ref().filter(|probe| probe.covers(interrupt.tid)) else { return };
+        let state =
+            if interrupt.state == 0 { self.states.get(&interrupt.tid) } else { Some(&interrupt.state) };
+        let look = state.and_then(|state| looks.iter().find(|look| look.address == *state));
+        let _ = self.process.learn_codes(look.map_or(0, |look| look.interpreter), &interrupt.python);
+        let frames = (interrupt.python.as_slice(), interrupt.places.as_slice());
+        let other = |number| probe.other(number);
+        let stack = self.frames.mixed_stack(frames, &self.process.codes, other, sink);
+        let cut = interrupt.places.contains(&Place::Missing);
+        let stack = (!interrupt.places.is_empty()).then_some((stack, cut));
+        let known = state.and_then(|state| self.threads.get_mut(state));
+        let known = known.filter(|thread| thread.tid() == interrupt.tid);
+        let thread = match known {
+            Some(thread) => thread,
+            None if interrupt.state != 0 || probe.shows_all_threads() => {
+                self.others.thread(self.process.handle.pid(), interrupt.tid, self.index, time, sink)
+            }
+            None => return,
         };
-        let position = code.position(raw.instruction);
-        let frame = Frame {
-            kind: FrameKind::Python,
-            name: sink.profile.string(&code.qualified_name),
-            file: sink.profile.string(&code.file),
-            module: sink.profile.string(""),
-            first_line: code.first_line,
-            line: position.line,
-            end_line: position.end_line,
-            column: position.column,
-            end_column: position.end_column,
-        };
-        let id = sink.profile.frame(frame);
-        if self.frame_ids.len() >= MAX_FRAME_IDS {
-            self.frame_ids.clear();
-        }
-        self.frame_ids.insert(key, id);
-        id
+        let moment = Moment { time, wall: interrupt.cpu_ns };
+        thread.add_interrupt(stack, interrupt.holds_gil, moment, options, sink, stats);
     }
-}
 
-fn unknown_frame(sink: &mut Sink) -> u32 {
-    let (name, file) = (sink.profile.string(UNKNOWN_FUNCTION), sink.profile.string(""));
-    sink.profile.frame(Frame {
-        kind: FrameKind::Python,
-        name,
-        file,
-        module: file,
-        first_line: 0,
-        line: 0,
-        end_line: 0,
-        column: 0,
-        end_column: 0,
-    })
+    /// Threads without a Python state that only wait are found now and then.
+    fn find_others(&mut self, options: &Options, now: u64, sink: &mut Sink) {
+        let wanted = options.idle && self.probe.as_ref().is_some_and(|probe| probe.shows_all_threads());
+        let pid = self.process.handle.pid();
+        if wanted && let Ok(tids) = threads::list(pid) {
+            for tid in tids.into_iter().filter(|tid| !self.states.contains_key(tid)) {
+                self.others.thread(pid, tid, self.index, now, sink);
+            }
+        }
+    }
+
+    /// Threads without a Python state that wait.
+    fn add_others(&mut self, moment: Moment, options: &Options, sink: &mut Sink, stats: &mut Stats) {
+        let Some(probe) = self.probe.as_mut().filter(|_| options.idle) else {
+            return self.others.account(moment.time, sink);
+        };
+        let (process, codes, frames) = (&self.process, &self.process.codes, &mut self.frames);
+        self.others.add(moment, options, sink, stats, |tid, sink: &mut Sink| -> Option<StackId> {
+            let places = probe.extend(process, tid, true, &[])?;
+            Some(frames.mixed_stack((&[], &places), codes, |number| probe.other(number), sink))
+        });
+    }
 }

@@ -4,8 +4,11 @@
 mod clock;
 mod control;
 mod cpu;
+pub mod engine;
 mod follow;
+mod frames;
 mod member;
+mod others;
 mod priority;
 mod run;
 mod sink;
@@ -13,7 +16,7 @@ pub mod stream;
 mod thread;
 mod wait;
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,6 +24,7 @@ use crate::profile::Profile;
 use crate::{Error, Result};
 
 pub use control::Control;
+pub use engine::{Engine, EngineKind};
 pub use stream::Wake;
 
 /// Which time counts.
@@ -56,6 +60,8 @@ pub struct Options {
     pub subprocesses: bool,
     /// Keep up to this many samples and events for [`Control::drain`]; `None`: no stream
     pub stream: Option<usize>,
+    /// Sees more than looks do; `None`: looks alone
+    pub engine: Option<Arc<dyn Engine>>,
 }
 
 impl Default for Options {
@@ -70,6 +76,7 @@ impl Default for Options {
             wait: Duration::ZERO,
             subprocesses: false,
             stream: None,
+            engine: None,
         }
     }
 }
@@ -117,6 +124,8 @@ pub struct Stats {
     pub threads: u64,
     /// Samples of the stream that were dropped because nobody took them
     pub lost: u64,
+    /// Interrupts of threads that were lost because the sampler came too late
+    pub lost_interrupts: u64,
 }
 
 /// Why a session ended.
@@ -147,6 +156,10 @@ pub struct Recording {
     pub started_unix_ns: u64,
     /// `CPython` version of the target; empty while the root of a tree is not Python
     pub python_version: String,
+    /// Where the stacks came from; with several processes the least of their engines
+    pub engine: EngineKind,
+    /// What would give a better engine, when something would
+    pub engine_advice: Option<String>,
 }
 
 impl Stats {
@@ -165,6 +178,7 @@ impl Stats {
             cpu_ns: self.cpu_ns.saturating_sub(earlier.cpu_ns),
             extra_reads: self.extra_reads.saturating_sub(earlier.extra_reads),
             lost: self.lost.saturating_sub(earlier.lost),
+            lost_interrupts: self.lost_interrupts.saturating_sub(earlier.lost_interrupts),
             processes: self.processes,
             threads: self.threads,
         }

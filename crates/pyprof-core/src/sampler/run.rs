@@ -5,6 +5,7 @@ use std::time::Duration;
 use nix::sys::prctl::set_timerslack;
 
 use super::clock::{self, Deadlines, Woken};
+use super::engine::{EngineKind, Probe};
 use super::follow::{self, News, Word};
 use super::member::Member;
 use super::sink::Sink;
@@ -32,6 +33,8 @@ pub struct Run {
     indices: rustc_hash::FxHashMap<i32, u32>,
     follower: follow::Line,
     python_version: String,
+    engine: Option<EngineKind>,
+    engine_advice: Option<String>,
     started_unix_ns: u64,
     /// Session time is counted from here
     start: u64,
@@ -61,14 +64,17 @@ impl Run {
             indices: rustc_hash::FxHashMap::default(),
             follower,
             python_version: String::new(),
+            engine: None,
+            engine_advice: None,
             started_unix_ns: clock::unix_time(),
             start: clock::now(),
             replaced_at: None,
         };
         let ppid = Stat::read(pid).map_or(0, |stat| stat.parent);
         run.found(pid, ppid, command_line(pid), 0);
-        if let Some(process) = attached {
-            run.ready(process, 0);
+        if let Some(mut process) = attached {
+            let probe = run.probe(&mut process)?;
+            run.ready(process, probe, 0);
         }
         Ok(run)
     }
@@ -92,6 +98,8 @@ impl Run {
             end: Some(end),
             started_unix_ns: self.started_unix_ns,
             python_version: self.python_version,
+            engine: self.engine.unwrap_or_default(),
+            engine_advice: self.engine_advice,
         })
     }
 
@@ -139,7 +147,8 @@ impl Run {
         while index < self.members.len() {
             let now = self.now();
             let member = &mut self.members[index];
-            let Err(error) = member.sample(now, &self.options, &mut self.sink, &mut self.stats) else {
+            let moment = (now, self.start);
+            let Err(error) = member.sample(moment, &self.options, &mut self.sink, &mut self.stats) else {
                 index += 1;
                 continue;
             };
@@ -198,6 +207,8 @@ impl Run {
             end: None,
             started_unix_ns: self.started_unix_ns,
             python_version: self.python_version.clone(),
+            engine: self.engine.unwrap_or_default(),
+            engine_advice: self.engine_advice.clone(),
         }
     }
 
@@ -218,7 +229,11 @@ impl Run {
                     self.sink.process_event(EventKind::ProcessExec, index, now);
                 }
             }
-            News::Ready(process) => self.ready(*process, now),
+            News::Ready(mut process) => {
+                // A child for which the engine has no rights is looked at without: the result says so.
+                let probe = self.probe(&mut process).unwrap_or(None);
+                self.ready(*process, probe, now);
+            }
             News::Exited { pid } => self.exited(pid, now),
             News::Nobody => return Some(EndReason::Exited),
         }
@@ -231,7 +246,12 @@ impl Run {
         self.indices.insert(pid, index);
     }
 
-    fn ready(&mut self, process: Attached, now: u64) {
+    /// The engine's view of a process, when there is an engine.
+    fn probe(&self, process: &mut Attached) -> Result<Option<Box<dyn Probe>>> {
+        self.options.engine.as_ref().map(|engine| engine.probe(process, self.options.rate)).transpose()
+    }
+
+    fn ready(&mut self, process: Attached, probe: Option<Box<dyn Probe>>, now: u64) {
         let pid = process.handle.pid();
         let Some(&index) = self.indices.get(&pid) else { return };
         let version = process.version.to_string();
@@ -240,7 +260,12 @@ impl Run {
             self.replaced_at = None;
         }
         self.sink.change_process(index, |info| info.python_version = Some(version));
-        self.members.push(Member::new(process, index, now));
+        let kind = probe.as_ref().map_or(EngineKind::Snapshot, |probe| probe.kind());
+        if self.engine.is_none_or(|known| kind < known) {
+            self.engine = Some(kind);
+            self.engine_advice = probe.as_ref().and_then(|probe| probe.advice()).map(str::to_owned);
+        }
+        self.members.push(Member::new(process, probe, index, now));
     }
 
     fn exited(&mut self, pid: i32, now: u64) {

@@ -20,6 +20,7 @@ pub struct Moment {
 #[derive(Debug)]
 pub struct SampledThread {
     index: u32,
+    tid: i32,
     python_id: u64,
     native_id: u64,
     /// `None` when its kernel thread could not be found: then it counts as running, and has no CPU time
@@ -30,6 +31,10 @@ pub struct SampledThread {
     /// The account at a look at which the thread was blocked all along: while it stands there, it has not run
     blocked_at: Option<SchedStat>,
     rests: bool,
+    /// It ran before the look, and its running time comes from its interrupts
+    counts_by_interrupts: bool,
+    /// Time that it waited for a CPU and no sample has been given yet, in ns
+    waited: u64,
     /// Its kernel thread is gone
     ended: bool,
     last_stack: Option<(StackId, bool)>,
@@ -41,6 +46,7 @@ impl SampledThread {
     pub fn new(pid: i32, tid: i32, header: Header, index: u32) -> Self {
         Self {
             index,
+            tid,
             python_id: header.python_id,
             native_id: header.native_id,
             clock: ThreadClock::open(pid, tid).ok(),
@@ -48,6 +54,8 @@ impl SampledThread {
             before: None,
             blocked_at: None,
             rests: false,
+            counts_by_interrupts: false,
+            waited: 0,
             ended: false,
             last_stack: None,
         }
@@ -65,14 +73,27 @@ impl SampledThread {
         self.index
     }
 
+    /// The kernel's id, as our pid namespace counts it.
+    #[must_use]
+    pub fn tid(&self) -> i32 {
+        self.tid
+    }
+
+    /// Its kernel thread is gone.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// `threading.get_ident()`.
     #[must_use]
     pub fn python_id(&self) -> u64 {
         self.python_id
     }
 
-    /// Reads the account before a look.
-    pub fn ask_whether_it_ran(&mut self) {
+    /// Reads the account before a look. `covered`: its running time comes from its interrupts.
+    pub fn ask_whether_it_ran(&mut self, covered: bool) {
+        let last = self.before;
         self.before = match self.clock.as_ref().map(ThreadClock::cpu) {
             Some(Ok(account)) => Some(account),
             Some(Err(error)) => {
@@ -83,12 +104,33 @@ impl SampledThread {
             None => None,
         };
         self.rests = self.blocked_at.is_some() && self.blocked_at == self.before;
+        if let (Some(last), Some(now)) = (last, self.before) {
+            self.waited += now.wait_ns.saturating_sub(last.wait_ns);
+        }
+        self.counts_by_interrupts = covered && !self.rests && !self.is_blocked();
     }
 
-    /// It has not run since the last look: its stack is the one of then.
+    fn is_blocked(&self) -> bool {
+        let state = self.clock.as_ref().map(ThreadClock::state);
+        matches!(state, Some(Ok(RunState::Blocked { .. })))
+    }
+
+    /// Whether a look at its stack would bring nothing.
     #[must_use]
-    pub fn rests(&self) -> bool {
-        self.rests
+    pub fn needs_no_look(&self) -> bool {
+        self.rests || self.counts_by_interrupts
+    }
+
+    /// It ran before the look, and its interrupts say where.
+    #[must_use]
+    pub fn counts_by_interrupts(&self) -> bool {
+        self.counts_by_interrupts
+    }
+
+    /// It was blocked all through the last look.
+    #[must_use]
+    pub fn was_blocked(&self) -> bool {
+        self.blocked_at.is_some()
     }
 
     /// The stack of a thread that rests.
@@ -98,16 +140,17 @@ impl SampledThread {
     }
 
     /// Adds a sample, or says why not. `stack` and whether it was cut; `None` when no Python code runs.
+    #[allow(clippy::too_many_arguments)] // a look is this many facts
     pub fn add(
         &mut self,
         stack: Option<(StackId, bool)>,
+        running: bool,
         holds_gil: bool,
         moment: Moment,
         options: &Options,
         sink: &mut Sink,
         stats: &mut Stats,
     ) {
-        let running = !self.rests && self.is_running_now();
         self.last_stack = stack;
         let shown = stack.map_or(EMPTY_STACK, |(stack, _)| stack);
         sink.profile.saw(self.index, LastLook { stack: shown, on_cpu: running, holds_gil });
@@ -137,6 +180,38 @@ impl SampledThread {
                 self.cpu.running(added, moment.wall);
             }
         }
+        self.account(sink);
+    }
+
+    /// Adds a sample of its own interrupt, which stands for `moment.wall` of CPU time and for what it waited for a
+    /// CPU since the last sample.
+    pub fn add_interrupt(
+        &mut self,
+        stack: Option<(StackId, bool)>,
+        holds_gil: bool,
+        moment: Moment,
+        options: &Options,
+        sink: &mut Sink,
+        stats: &mut Stats,
+    ) {
+        let (shown, cut) = stack.unwrap_or((EMPTY_STACK, false));
+        sink.profile.saw(self.index, LastLook { stack: shown, on_cpu: true, holds_gil });
+        let wall_ns = moment.wall + std::mem::take(&mut self.waited);
+        if options.mode == Mode::Gil && !holds_gil || stack.is_none() && !options.idle {
+            stats.idle += 1;
+            stats.idle_ns += wall_ns;
+            return;
+        }
+        stats.samples += 1;
+        stats.cut += u64::from(cut);
+        let (thread, time_ns) = (self.index, moment.time);
+        let seen = Sighting { thread, stack: shown, time_ns, wall_ns, on_cpu: true, holds_gil };
+        let added = sink.sample(&seen, cut);
+        self.cpu.running(added, moment.wall);
+    }
+
+    /// Shares the CPU time that the kernel has counted meanwhile.
+    pub fn account(&mut self, sink: &mut Sink) {
         if let Some(account) = self.before {
             self.cpu.account(account.run_ns, sink);
         }
@@ -151,7 +226,10 @@ impl SampledThread {
 
     /// Asks after the look. A thread that is blocked now and whose account stands as before the look was
     /// blocked all the time in between: the account moves when a thread leaves its CPU.
-    fn is_running_now(&mut self) -> bool {
+    pub fn is_running_now(&mut self) -> bool {
+        if self.rests {
+            return false;
+        }
         let Some(clock) = &self.clock else { return true };
         let blocked = matches!(clock.state(), Ok(RunState::Blocked { .. }));
         self.blocked_at = self.before.filter(|before| blocked && clock.cpu().is_ok_and(|now| now == *before));

@@ -1,0 +1,128 @@
+//! The seam to engines that see more than a look from outside: a thread's own interrupt, native and kernel frames.
+//!
+//! The sampler goes on looking at its deadlines: that finds the threads and says what the blocked ones wait in. An
+//! engine adds to it. Time that a thread runs then comes from its interrupts, and stacks can hold frames that are not
+//! Python's. What an engine is made of is not known here.
+
+use std::fmt;
+
+use crate::Result;
+use crate::attach::Attached;
+use crate::profile::FrameKind;
+use crate::python::frame::RawFrame;
+
+/// Where stacks come from; better ones are greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum EngineKind {
+    /// Looks from outside alone
+    #[default]
+    Snapshot,
+    /// Python by looks from outside, native frames from interrupts outside the kernel
+    PerfUser,
+    /// Python by looks from outside, native and kernel frames from interrupts
+    Perf,
+    /// Running threads by their own interrupts: Python, native and kernel frames of one moment
+    Exact,
+}
+
+impl EngineKind {
+    /// `snapshot`, `perf-user`, `perf` or `exact`
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Snapshot => "snapshot",
+            Self::PerfUser => "perf-user",
+            Self::Perf => "perf",
+            Self::Exact => "exact",
+        }
+    }
+}
+
+/// Makes a [`Probe`] for every process of a session.
+pub trait Engine: fmt::Debug + Send + Sync {
+    /// Begins with a process that has just been attached to, at `rate` samples a second.
+    fn probe(&self, process: &mut Attached, rate: f64) -> Result<Box<dyn Probe>>;
+}
+
+/// An engine at work on one process.
+pub trait Probe: fmt::Debug + Send {
+    /// What it turned out to be.
+    fn kind(&self) -> EngineKind;
+
+    /// What would give a better engine; `None` when this is the best, or what was asked for.
+    fn advice(&self) -> Option<&str>;
+
+    /// The last look saw other threads than the one before.
+    fn threads_changed(&mut self, process: &mut Attached);
+
+    /// Adds what has come since the last time, in order of time.
+    fn interrupts(&mut self, process: &Attached, into: &mut Vec<Interrupt>);
+
+    /// Whether the running time of a thread comes from its interrupts. Then looks count while it is blocked only.
+    fn covers(&self, tid: i32) -> bool;
+
+    /// What belongs into the stack of a look beside Python's frames; `None`: nothing that is certain. `python`: root
+    /// first, entry markers included, empty for a thread without a Python state. `rests`: the thread is blocked, and
+    /// was all through the look.
+    fn extend(
+        &mut self,
+        process: &Attached,
+        tid: i32,
+        rests: bool,
+        python: &[RawFrame],
+    ) -> Option<Vec<Place>>;
+
+    /// Whether threads without a Python state are shown too.
+    fn shows_all_threads(&self) -> bool;
+
+    /// What [`Place::Other`] means. The same number always means the same.
+    fn other(&self, number: u32) -> OtherFrame<'_>;
+
+    /// Interrupts that were lost so far.
+    fn lost(&self) -> u64;
+}
+
+/// One place in a stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Index into the Python frames beside it
+    Python(usize),
+    /// A frame that is not Python's; [`Probe::other`] knows it
+    Other(u32),
+    /// Frames that ran here and are not known
+    Missing,
+}
+
+/// A thread at its own interrupt.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Interrupt {
+    /// Kernel thread id in our pid namespace
+    pub tid: i32,
+    /// Its Python thread state; 0 for none
+    pub state: u64,
+    /// `CLOCK_MONOTONIC` in ns
+    pub time_ns: u64,
+    /// CPU time it stands for, in ns
+    pub cpu_ns: u64,
+    /// It held its GIL
+    pub holds_gil: bool,
+    /// Python's frames, root first, entry markers included
+    pub python: Vec<RawFrame>,
+    /// All frames, root first
+    pub places: Vec<Place>,
+}
+
+/// A frame that is not Python's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OtherFrame<'a> {
+    /// Native or kernel
+    pub kind: FrameKind,
+    /// Function
+    pub name: &'a str,
+    /// Source file; empty when unknown
+    pub file: &'a str,
+    /// Source line, 0 when unknown
+    pub line: u32,
+    /// The binary or kernel module that holds it; empty for code of no file
+    pub module: &'a str,
+}

@@ -1,0 +1,133 @@
+//! From frames as they were read to frames as they are shown, each made once.
+
+use rustc_hash::FxHashMap;
+
+use super::engine::{OtherFrame, Place};
+use super::sink::Sink;
+use crate::profile::{EMPTY_STACK, Frame, FrameKind, StackId, UNKNOWN_FUNCTION};
+use crate::python::code_cache::{CachedCode, CodeCache};
+use crate::python::frame::RawFrame;
+
+/// More frames than this are interned anew: a program that makes functions without end.
+const MAX_FRAME_IDS: usize = 1 << 18;
+
+/// The frames of one process that are in the profile already.
+#[derive(Debug, Default)]
+pub struct Frames {
+    /// By the serial of the code object and the instruction
+    python: FxHashMap<(u64, u64), u32>,
+    /// By the engine's number
+    others: FxHashMap<u32, u32>,
+}
+
+impl Frames {
+    /// The id of a stack of Python frames, markers and the interpreter's own frames left out.
+    pub fn stack(&mut self, stack: &[RawFrame], cut: bool, codes: &CodeCache, sink: &mut Sink) -> StackId {
+        let frames = stack.iter().filter(|frame| !frame.is_marker());
+        let id = frames.fold(EMPTY_STACK, |id, raw| self.push(id, raw, codes, sink));
+        if !cut {
+            return id;
+        }
+        let missing = sink.profile.missing_frame();
+        sink.profile.stack(id, missing)
+    }
+
+    /// The id of a stack with frames of every kind. `other` says what the engine's numbers mean.
+    pub fn mixed_stack<'a>(
+        &mut self,
+        (python, places): (&[RawFrame], &[Place]),
+        codes: &CodeCache,
+        other: impl Fn(u32) -> OtherFrame<'a>,
+        sink: &mut Sink,
+    ) -> StackId {
+        let mut id = EMPTY_STACK;
+        for place in places {
+            match *place {
+                Place::Python(index) => {
+                    if let Some(raw) = python.get(index).filter(|frame| !frame.is_marker()) {
+                        id = self.push(id, raw, codes, sink);
+                    }
+                }
+                Place::Other(number) => {
+                    if self.others.len() >= MAX_FRAME_IDS {
+                        self.others.clear();
+                    }
+                    let frame = *self.others.entry(number).or_insert_with(|| new_other(other(number), sink));
+                    id = sink.profile.stack(id, frame);
+                }
+                Place::Missing => {
+                    let missing = sink.profile.missing_frame();
+                    id = sink.profile.stack(id, missing);
+                }
+            }
+        }
+        id
+    }
+
+    fn push(&mut self, stack: StackId, raw: &RawFrame, codes: &CodeCache, sink: &mut Sink) -> StackId {
+        let frame = match codes.get(raw.code) {
+            Some(CachedCode { code: None, .. }) => return stack,
+            Some(known) => {
+                let key = (known.serial, raw.instruction);
+                match self.python.get(&key) {
+                    Some(&frame) => frame,
+                    None => self.new_python(known, key, sink),
+                }
+            }
+            None => unknown_frame(sink),
+        };
+        sink.profile.stack(stack, frame)
+    }
+
+    fn new_python(&mut self, known: &CachedCode, key: (u64, u64), sink: &mut Sink) -> u32 {
+        let Some(code) = known.code.as_ref() else { return unknown_frame(sink) };
+        let position = code.position(key.1);
+        let frame = Frame {
+            kind: FrameKind::Python,
+            name: sink.profile.string(&code.qualified_name),
+            file: sink.profile.string(&code.file),
+            module: sink.profile.string(""),
+            first_line: code.first_line,
+            line: position.line,
+            end_line: position.end_line,
+            column: position.column,
+            end_column: position.end_column,
+        };
+        let id = sink.profile.frame(frame);
+        if self.python.len() >= MAX_FRAME_IDS {
+            self.python.clear();
+        }
+        self.python.insert(key, id);
+        id
+    }
+}
+
+fn new_other(other: OtherFrame<'_>, sink: &mut Sink) -> u32 {
+    let frame = Frame {
+        kind: other.kind,
+        name: sink.profile.string(other.name),
+        file: sink.profile.string(other.file),
+        module: sink.profile.string(other.module),
+        first_line: 0,
+        line: other.line,
+        end_line: 0,
+        column: 0,
+        end_column: 0,
+    };
+    sink.profile.frame(frame)
+}
+
+fn unknown_frame(sink: &mut Sink) -> u32 {
+    let (name, nothing) = (sink.profile.string(UNKNOWN_FUNCTION), sink.profile.string(""));
+    sink.profile.frame(Frame {
+        kind: FrameKind::Python,
+        name,
+        file: nothing,
+        module: nothing,
+        first_line: 0,
+        line: 0,
+        end_line: 0,
+        column: 0,
+        end_column: 0,
+    })
+}
