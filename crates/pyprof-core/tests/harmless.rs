@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use pyprof_core::sampler::{Options, Session};
@@ -32,6 +32,9 @@ fn state(pid: i32) -> BTreeMap<String, String> {
                     | "SigPnd"
                     | "ShdPnd"
                     | "Seccomp"
+                    | "NoNewPrivs"
+                    | "CapEff"
+                    | "Cpus_allowed"
                     | "Threads"
                     | "State"
             );
@@ -118,6 +121,60 @@ fn profiler_to_be_killed() {
     let _ = recorder.finish();
 }
 
+fn profiler(pid: i32) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "profiler_to_be_killed", "--ignored", "--nocapture"])
+        .env("PYPROF_TEST_RECORD", pid.to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// What stays the same in a target that runs: neither memory nor whether it sleeps just now.
+fn lasting(pid: i32) -> BTreeMap<String, String> {
+    let mut found = state(pid);
+    found.retain(|key, _| key != "maps" && !key.ends_with("State"));
+    found
+}
+
+/// Neither stopped nor traced.
+fn runs(pid: i32) -> bool {
+    let states = state(pid);
+    states.iter().filter(|(key, _)| key.ends_with("State")).all(|(_, to)| to.starts_with(['R', 'S']))
+}
+
+#[test]
+fn no_moment_is_bad_for_killing_the_profiler() {
+    for python in interpreters() {
+        let script = "
+count = [0]
+def work():
+    while True: count[0] += 1
+threading.Thread(target=work, daemon=True).start()
+ready()
+for line in sys.stdin: ready(count[0])";
+        let mut target = Target::python(&python, script);
+        let before = lasting(target.pid);
+        let mut count = 0;
+        // From before its first look at the target to the middle of a recording.
+        for delay in [0, 1, 2, 3, 5, 8, 13, 30] {
+            let mut profiler = profiler(target.pid);
+            std::thread::sleep(Duration::from_millis(delay));
+            profiler.kill().unwrap();
+            profiler.wait().unwrap();
+            assert_eq!(lasting(target.pid), before, "{}: after {delay} ms", python.name);
+            assert!(runs(target.pid), "{}: after {delay} ms: {:?}", python.name, state(target.pid));
+            loop {
+                let now: u64 = target.ask("")[0].parse().unwrap();
+                if now > count {
+                    count = now;
+                    break;
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_killed_profiler_leaves_its_target_running() {
     let Some(python) = (8..=13).rev().find_map(pyenv) else { return skipped("killed profiler", "no pyenv") };
@@ -129,13 +186,8 @@ threading.Thread(target=work, daemon=True).start()
 ready()
 for line in sys.stdin: ready(count[0])";
     let mut target = Target::python(&python, script);
-    let before = state(target.pid);
-    let mut profiler = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "profiler_to_be_killed", "--ignored", "--nocapture"])
-        .env("PYPROF_TEST_RECORD", target.pid.to_string())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let before = lasting(target.pid);
+    let mut profiler = profiler(target.pid);
     let mut lines = BufReader::new(profiler.stdout.take().unwrap()).lines();
     let began = lines.any(|line| line.is_ok_and(|line| line == "recording"));
     profiler.kill().unwrap();
@@ -144,13 +196,7 @@ for line in sys.stdin: ready(count[0])";
     let first: u64 = target.ask("")[0].parse().unwrap();
     let second: u64 = target.ask("")[0].parse().unwrap();
     assert!(second >= first && first > 0 && target.is_running());
-    let after = state(target.pid);
-    for key in ["TracerPid", "SigCgt", "SigIgn", "SigPnd"] {
-        let of = |state: &BTreeMap<String, String>| -> Vec<String> {
-            state.iter().filter(|(name, _)| name.ends_with(key)).map(|(_, value)| value.clone()).collect()
-        };
-        assert_eq!(of(&after), of(&before), "{key}");
-    }
+    assert_eq!(lasting(target.pid), before);
     take(target.pid, SnapshotOptions::default()).unwrap();
     // Several may look at one process: nobody is attached to it.
     let one = Session::start(target.pid, Options::default(), None).unwrap();
