@@ -1,4 +1,5 @@
 // npm test: installs, builds, provides the Pythons it can get, runs every test, names what was skipped.
+import { providePrograms } from './programs.mjs'
 import { findPythons, MINORS, provide } from './pythons.mjs'
 import { build, install, needRustAndNode, watch } from './steps.mjs'
 
@@ -14,6 +15,9 @@ console.log(`\n== Pythons: ${pythons.map(({ name }) => name).join(', ') || 'none
 for (const minor of MINORS) {
   if (!pythons.some(({ version }) => version === `3.${minor}`)) skipped.push(`CPython 3.${minor}: not found`)
 }
+
+const programs = providePrograms()
+if (programs) skipped.push(programs)
 
 let passed = 0
 let failed = 0
