@@ -251,14 +251,14 @@ impl Dump {
     }
 
     fn name(&mut self, frame: &NativeFrame, frames: &mut Vec<FrameSnapshot>) {
-        for symbol in self.symbolizer.symbols(&self.unwinder, frame) {
+        for symbol in self.symbolizer.symbols(&self.unwinder, frame).iter() {
             if plumbing::hides(symbol.name.as_deref(), symbol.module == self.interpreter) {
                 continue;
             }
-            let name = symbol.name.unwrap_or(symbol.place);
+            let name = symbol.name.as_ref().unwrap_or(&symbol.place).clone();
             let mut frame = FrameSnapshot::without_python(FrameKind::Native, name);
-            frame.module = symbol.module;
-            frame.file = symbol.file.unwrap_or_default();
+            frame.module.clone_from(&symbol.module);
+            frame.file = symbol.file.clone().unwrap_or_default();
             frame.line = symbol.line;
             frames.push(frame);
         }

@@ -84,8 +84,7 @@ fn argument(pid: i32, name: &str, value: u64) -> String {
         let file = file.map(|path| format!(" ({})", path.to_string_lossy())).unwrap_or_default();
         return format!("fd={int}{file}");
     }
-    if value < 1 << 16 || ["timeout", "pid", "options", "id"].contains(&name) && value >> 31 == 0x1_ffff_ffff
-    {
+    if value < 1 << 16 {
         return format!("{name}={value}");
     }
     if value >> 32 == 0 && int < 0 || value == u64::MAX {

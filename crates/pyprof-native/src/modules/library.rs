@@ -23,7 +23,9 @@ pub struct Library {
 }
 
 impl Library {
-    pub(super) fn new(path: String, source: Source, root: Arc<TargetRoot>) -> Option<Self> {
+    /// `None` when it is no program or library.
+    #[must_use]
+    pub fn new(path: String, source: Source, root: Arc<TargetRoot>) -> Option<Self> {
         Some(Self { path, elf: Elf::parse(&source)?, source, root, cfi: OnceLock::new() })
     }
 
