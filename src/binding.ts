@@ -35,16 +35,14 @@ function load(): Binding {
     }
   }
   const platform = platformName()
-  if (!PLATFORMS.includes(platform)) {
-    throw missing(`pyprof-rs has no build for ${platform}, only for ${PLATFORMS.join(', ')}`)
-  }
+  if (!PLATFORMS.includes(platform)) throw missing(unsupported(platform))
   // A build of this checkout comes first, so that nobody tests something else than what they built.
   const local = fileURLToPath(new URL(`../pyprof-rs.${platform}.node`, import.meta.url))
   if (existsSync(local)) {
     try {
       return require(local) as Binding
     } catch (cause) {
-      throw missing(`${local} cannot be loaded; \`npm run build\` makes it anew`, cause)
+      throw missing(`${local}, which \`npm run build\` makes anew, cannot be loaded`, cause)
     }
   }
   return fromPackage(platform)
@@ -78,11 +76,26 @@ function platformName(): string {
   return `linux-${process.arch}-${isMusl() ? 'musl' : 'gnu'}`
 }
 
-/** The C library is the one this very Node runs with, whatever else the machine has. */
-function isMusl(): boolean {
-  return readFileSync('/proc/self/maps', 'latin1').includes('/ld-musl-')
+function unsupported(platform: string): string {
+  const builds = `there are builds for ${PLATFORMS.join(', ')}`
+  if (process.platform === 'linux') return `pyprof-rs has no build for ${platform}; ${builds}`
+  return (
+    `pyprof-rs looks into processes of Linux and does not run on ${platform}; ${builds}. ` +
+    'Start it where the Python runs: inside the container, the virtual machine, WSL or on the server'
+  )
 }
 
+/**
+ * The C library is the one this very Node runs with, whatever else the machine has. Its loader is mapped under the
+ * path of the file: /lib/ld-musl-x86_64.so.1 on Alpine, /lib/x86_64-linux-musl/libc.so on Debian.
+ */
+function isMusl(): boolean {
+  return /\/ld-musl-|-linux-musl\w*\/libc\.so/.test(readFileSync('/proc/self/maps', 'latin1'))
+}
+
+/** What the loader of the system says (a C library that is too old, a broken file) belongs into the message. */
 function missing(message: string, cause?: unknown): PyprofError {
-  return new PyprofError('ERR_PYPROF_NATIVE_MISSING', message, cause)
+  const { code, message: text } = (cause ?? {}) as NodeJS.ErrnoException
+  const reason = code === 'ERR_DLOPEN_FAILED' ? `: ${text?.split('\n')[0]}` : ''
+  return new PyprofError('ERR_PYPROF_NATIVE_MISSING', message + reason, cause)
 }
