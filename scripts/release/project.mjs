@@ -1,16 +1,20 @@
 // An empty folder of a user who has node, npm and sh, and nothing else: no compiler, no Python, no network.
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 export class Project {
   #folder
   #env
 
-  /** `node` is the Node to use; `launcher` what has to run it (an emulator), before its own arguments. */
+  /**
+   * `node` is the Node to use; `launcher` what has to run it (an emulator), before its own arguments. A folder can be
+   * taken over with another Node.
+   */
   constructor(folder, { node = process.execPath, launcher = [] } = {}) {
     this.#folder = folder
     const bin = join(folder, '.bin')
+    rmSync(bin, { recursive: true, force: true })
     mkdirSync(bin, { recursive: true })
     if (launcher.length === 0) symlinkSync(node, join(bin, 'node'))
     else
@@ -30,7 +34,9 @@ export class Project {
       npm_config_registry: 'http://127.0.0.1:9/',
       npm_config_fetch_retries: '0',
     }
-    writeFileSync(join(folder, 'package.json'), '{ "name": "empty", "private": true, "type": "module" }\n')
+    const manifest = join(folder, 'package.json')
+    if (!existsSync(manifest))
+      writeFileSync(manifest, '{ "name": "empty", "private": true, "type": "module" }\n')
   }
 
   get folder() {

@@ -57,14 +57,13 @@ async function check(title, body) {
   for (const problem of problems) console.log(`    ${problem.replaceAll('\n', '\n    ')}`)
 }
 
-/** An empty folder with the packages for `target` in it, put there by the Node that runs this. */
+/** An empty folder with the packages for `target` in it, put there by the Node that runs this, for another Node. */
 async function installed(target, node) {
-  const project = new Project(mkdtempSync(join(scratch, 'project-')), node)
+  const folder = mkdtempSync(join(scratch, 'project-'))
   const [, cpu, libc] = target.split('-')
   const machine = ['--os=linux', `--cpu=${cpu}`, `--libc=${libc === 'gnu' ? 'glibc' : libc}`]
-  const installer = new Project(project.folder)
-  await installer.install('--offline', ...machine, rootTarball, tarballs.get(target), ...needed)
-  return project
+  await new Project(folder).install('--offline', ...machine, rootTarball, tarballs.get(target), ...needed)
+  return new Project(folder, node)
 }
 
 for (const target of TARGETS) {
