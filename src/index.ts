@@ -3,6 +3,16 @@
  *
  * @packageDocumentation
  */
+export {
+  type Check,
+  type Diagnosis,
+  doctor,
+  type EngineCheck,
+  type EngineName,
+  type Means,
+  type Remedy,
+  type TargetCheck,
+} from './doctor.js'
 export { AbortError, ERROR_CODES, type ErrorCode, PyprofError } from './errors.js'
 export type { Format, FormatOptions, Formats } from './formats/index.js'
 export type { HotFunction } from './hottest.js'

@@ -162,7 +162,34 @@ export interface RawSession {
   mark(): Promise<RawMark>
 }
 
+export interface RawRemedy {
+  means: string
+  text: string
+}
+
+export interface RawReport {
+  checks: { id: string; value: string; good?: boolean | null; remedies: RawRemedy[] }[]
+  engines: { engine: string; gives: string; missing: string[]; remedies: RawRemedy[] }[]
+  engine?: string | null
+  target?: RawTarget | null
+}
+
+export interface RawTarget {
+  pid: number
+  user?: string | null
+  executable?: string | null
+  command: string[]
+  python?: { version: string; file: string; foundBy: string; freeThreaded: boolean; threads: number } | null
+  engine?: string | null
+  obstacle?: { code: string; message: string } | null
+  remedies: RawRemedy[]
+  hasBlockedStacks: boolean
+  hasKernelStacks: boolean
+  notes: { id: string; text: string }[]
+}
+
 export interface Binding {
+  doctor(pid?: number): Promise<RawReport>
   processes(): Promise<RawProcess[]>
   processTree(pid: number): Promise<{ pid: number; ppid: number; command: string[] }[]>
   snapshot(pid: number, locals: boolean): Promise<RawSnapshot>

@@ -14,6 +14,8 @@ export type Checks = [
   Extends<native.RawBatch, raw.RawBatch>,
   Extends<Awaited<ReturnType<native.Session['ended']>>, Awaited<ReturnType<raw.RawSession['ended']>>>,
   Extends<ReturnType<typeof native.processTree>, ReturnType<raw.Binding['processTree']>>,
+  Extends<native.RawReport, raw.RawReport>,
+  Extends<ReturnType<typeof native.doctor>, ReturnType<raw.Binding['doctor']>>,
   Extends<ReturnType<typeof native.processes>, ReturnType<raw.Binding['processes']>>,
   Extends<Parameters<raw.Binding['snapshot']>, Parameters<typeof native.snapshot>>,
 ]

@@ -25,6 +25,9 @@ export declare class Session {
   mark(): Promise<Mark>
 }
 
+/** What can be profiled here, and when `pid` is given, of that process. */
+export declare function doctor(pid?: number | undefined | null): Promise<RawReport>
+
 /** The Python processes of this host, by pid. */
 export declare function processes(): Promise<Array<RawProcess>>
 
@@ -46,6 +49,15 @@ export interface RawBatch {
   lost: number
   /** Nothing will come any more */
   ended?: RawEndReason
+}
+
+/** One question and its answer. */
+export interface RawCheck {
+  id: string
+  value: string
+  /** `null`: neither good nor bad */
+  good?: boolean
+  remedies: Array<RawRemedy>
 }
 
 /** How a session ended. */
@@ -106,6 +118,16 @@ export interface RawFrameSnapshot {
   locals?: Array<RawLocal>
 }
 
+/** An interpreter. */
+export interface RawInterpreter {
+  version: string
+  file: string
+  /** `symbol`, `section` or `scan` */
+  foundBy: string
+  freeThreaded: boolean
+  threads: number
+}
+
 /** A process of a tree. */
 export interface RawKin {
   pid: number
@@ -123,6 +145,12 @@ export interface RawLocal {
 
 /** Which time counts. */
 export type RawMode = 'wall' | 'cpu' | 'gil'
+
+/** Something unusual. */
+export interface RawNote {
+  id: string
+  text: string
+}
 
 /** Why a process cannot be profiled. */
 export interface RawObstacle {
@@ -179,6 +207,23 @@ export interface RawProfile {
   /** ms since the epoch */
   startedMs: number
   pythonVersion: string
+}
+
+/** One way to a right. */
+export interface RawRemedy {
+  /** `sudo`, `user`, `launch`, `sysctl`, `setcap`, `docker`, `kubernetes`, `systemd` or `other` */
+  means: string
+  text: string
+}
+
+/** What can be profiled here, and how deep. */
+export interface RawReport {
+  checks: Array<RawCheck>
+  /** Best first */
+  engines: Array<RawVerdict>
+  /** The best one that works */
+  engine?: string
+  target?: RawTarget
 }
 
 /** Samples in order of time. */
@@ -245,6 +290,21 @@ export interface RawStats {
   lost: number
 }
 
+/** A process. */
+export interface RawTarget {
+  pid: number
+  user?: string
+  executable?: string
+  command: Array<string>
+  python?: RawInterpreter
+  engine?: string
+  obstacle?: RawObstacle
+  remedies: Array<RawRemedy>
+  hasBlockedStacks: boolean
+  hasKernelStacks: boolean
+  notes: Array<RawNote>
+}
+
 /** A thread that was seen. */
 export interface RawThread {
   /** Its number in the session */
@@ -283,6 +343,15 @@ export interface RawTimeline {
   samples: Float64Array
   wallNs: Float64Array
   cpuNs: Float64Array
+}
+
+/** Whether an engine works. */
+export interface RawVerdict {
+  engine: string
+  gives: string
+  /** Empty when it works */
+  missing: Array<string>
+  remedies: Array<RawRemedy>
 }
 
 /** Looks once at every thread of `pid`; `locals`: arguments and locals as bounded text too. */

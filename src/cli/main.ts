@@ -10,6 +10,7 @@ const commands: Record<string, () => Promise<{ run: Run }>> = {
   ps: () => import('./commands/ps.js'),
   dump: () => import('./commands/dump.js'),
   record: () => import('./commands/record.js'),
+  doctor: () => import('./commands/doctor.js'),
 }
 
 async function main([first, ...rest]: string[]): Promise<number> {

@@ -86,6 +86,19 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         'that of pyprof-rs.',
     ],
   },
+  doctor: {
+    summary: 'Show what can be profiled here, how deep, and what would give more',
+    usage: ['pyprof-rs doctor [pid] [--json]'],
+    options: {
+      pid: { short: 'p', value: 'PID', help: 'Examine this process too; the same as <pid>' },
+      json: { help: 'Print JSON as described by docs/doctor.schema.json' },
+      help: HELP,
+    },
+    notes: [
+      'Changes nothing. The status is 0 when profiling (of that process) is possible, else the one that record ' +
+        'would end with.',
+    ],
+  },
 }
 
 export interface Parsed {

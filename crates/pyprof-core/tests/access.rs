@@ -42,8 +42,9 @@ fn act_when_told() {
     let pid: i32 = pid.parse().unwrap();
     match what {
         "locate" => say(locate(pid, &ProcessMemory::new(pid)).map(|_| ())),
-        "filtered" => {
-            forbid(libc::SYS_process_vm_readv, Fate::Errno(libc::EPERM));
+        "filtered" | "deadly" => {
+            let fate = if what == "deadly" { Fate::Kill } else { Fate::Errno(libc::EPERM) };
+            forbid(libc::SYS_process_vm_readv, fate);
             say(locate(pid, &ProcessMemory::new(pid)).map(|_| ()));
         }
         "explain" => say(Err(explain_denied(pid))),
@@ -109,11 +110,10 @@ fn undumpable_process_of_the_same_user() {
 fn seccomp_filter_on_ourselves() {
     let Some(python) = python() else { return };
     let target = Target::python(&python, IDLE);
-    assert_denied(
-        &act(&[], &format!("filtered {}", target.pid)),
-        "seccomp filter on this process",
-        "seccomp=unconfined",
-    );
+    for what in ["filtered", "deadly"] {
+        let said = act(&[], &format!("{what} {}", target.pid));
+        assert_denied(&said, "seccomp filter on this process", "seccomp=unconfined");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@
 )]
 
 pub mod batch;
+pub mod doctor;
 pub mod error;
 pub mod pack;
 pub mod process;

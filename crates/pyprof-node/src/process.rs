@@ -34,6 +34,13 @@ pub struct RawObstacle {
     pub message: String,
 }
 
+impl RawObstacle {
+    /// `code` as the core names it.
+    pub fn new(code: &str, message: String) -> Self {
+        Self { code: format!("ERR_PYPROF_{code}"), message }
+    }
+}
+
 impl From<process::ProcessInfo> for RawProcess {
     fn from(info: process::ProcessInfo) -> Self {
         Self {
@@ -46,10 +53,7 @@ impl From<process::ProcessInfo> for RawProcess {
             uptime_ns: info.uptime_ns as f64,
             executable: info.executable,
             command: info.command,
-            obstacle: info.obstacle.map(|obstacle| RawObstacle {
-                code: format!("ERR_PYPROF_{}", obstacle.code),
-                message: obstacle.message,
-            }),
+            obstacle: info.obstacle.map(|obstacle| RawObstacle::new(obstacle.code, obstacle.message)),
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::elf::{Elf, Range};
 use crate::memory::RemoteMemory;
 use crate::process::access::explain_denied;
 use crate::process::maps::{self, Mapping};
+use crate::process::rights::filter::reading_is_deadly;
 use crate::process::root::{ReadAt, TargetFile, TargetRoot};
 use crate::process::stat::Stat;
 use crate::{Error, Result};
@@ -112,6 +113,9 @@ pub fn locate(pid: i32, memory: &dyn RemoteMemory) -> Result<Vec<LocatedRuntime>
 /// [`Error::NoSuchProcess`], [`Error::ProcessExited`], [`Error::Permission`], [`Error::NotPython`] for a thread of the
 /// kernel.
 pub fn readable(pid: i32, memory: &dyn RemoteMemory) -> Result<Vec<Mapping>> {
+    if reading_is_deadly() {
+        return Err(explain_denied(pid));
+    }
     let maps = maps::read(pid).map_err(|error| refused(pid, &error, "reading its memory map"))?;
     if maps.is_empty() {
         return Err(without_memory(pid));

@@ -4,6 +4,8 @@
 //! through. Such a call changes nothing. A filter may also end the caller (systemd's `SystemCallFilter=` does), so
 //! behind a filter it is a forked child that asks.
 
+use std::sync::OnceLock;
+
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -110,6 +112,14 @@ pub fn reading() -> Passage {
         if result < 0 { Errno::last_raw() } else { 0 }
     }
     passage(call, Errno::EINVAL)
+}
+
+/// Whether reading another process's memory would be our own end. Asked once for all threads: filters do not go away,
+/// and are installed before a program like Node starts.
+#[must_use]
+pub fn reading_is_deadly() -> bool {
+    static DEADLY: OnceLock<bool> = OnceLock::new();
+    *DEADLY.get_or_init(|| is_installed() && reading() == Passage::Deadly)
 }
 
 #[cfg(test)]
