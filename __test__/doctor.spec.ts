@@ -73,10 +73,10 @@ test('doctor says what is there, and all that is missing for more', async (t) =>
 
 Engines
   exact                     no: we lack CAP_PERFMON, and BPF programs need CAP_BPF
-    > docker run, podman run  --cap-add=PERFMON --cap-add=BPF
-    > systemd [Service]       AmbientCapabilities=CAP_PERFMON CAP_BPF
+    > docker or podman run  --cap-add=PERFMON --cap-add=BPF
+    > systemd [Service]     AmbientCapabilities=CAP_PERFMON CAP_BPF
   perf                      no: we lack CAP_PERFMON
-    > docker run, podman run  --cap-add=PERFMON
+    > docker or podman run  --cap-add=PERFMON
   perf-user                 yes: native frames
   snapshot                  yes: Python frames
 

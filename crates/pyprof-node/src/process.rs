@@ -36,6 +36,7 @@ pub struct RawObstacle {
 
 impl RawObstacle {
     /// `code` as the core names it.
+    #[must_use]
     pub fn new(code: &str, message: String) -> Self {
         Self { code: format!("ERR_PYPROF_{code}"), message }
     }

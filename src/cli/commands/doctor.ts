@@ -86,7 +86,7 @@ const LABELS: Record<Remedy['means'], string> = {
   launch: '> start it yourself',
   sysctl: '> shell, for all users',
   setcap: '> shell, for this node',
-  docker: '> docker run, podman run',
+  docker: '> docker or podman run',
   kubernetes: '> Kubernetes container',
   systemd: '> systemd [Service]',
   other: '>',

@@ -3,11 +3,11 @@
 //! Every question is put to the kernel itself by a call that changes nothing: settings and capabilities explain an
 //! answer, they do not replace it.
 
-mod bpf;
 pub mod engine;
 pub mod kernel;
 mod obstacles;
 mod perf;
+mod program;
 
 use nix::errno::Errno;
 use pyprof_core::Result;
@@ -18,6 +18,7 @@ use pyprof_core::process::rights::filter::{Answer, Passage};
 use pyprof_core::process::rights::remedy::{Need, Remedy};
 use pyprof_core::python::locate::readable;
 
+use crate::bpf;
 pub use engine::{Engine, Verdict};
 use kernel::Kernel;
 
@@ -75,8 +76,8 @@ impl Rights {
             ourselves: Ourselves::probe(),
             perf: perf::everything(),
             perf_user: perf::user_code(),
-            bpf: bpf::program(),
-            has_walker: has_walker(),
+            bpf: program::loads(),
+            has_walker: bpf::is_built_in(),
             kernel: Kernel::probe(),
         }
     }
@@ -116,10 +117,4 @@ impl Rights {
     pub fn kernel_names(&self) -> Vec<Remedy> {
         self.kernel.names_need().map_or_else(Vec::new, |need| need.remedies(&self.ourselves))
     }
-}
-
-/// Set by the build script when clang has made the program.
-#[allow(unexpected_cfgs, reason = "the build script that declares it comes with the program")]
-fn has_walker() -> bool {
-    cfg!(bpf_walker)
 }

@@ -43,7 +43,7 @@ const fn instruction(code: u8, registers: u8, constant: i32) -> u64 {
 }
 
 /// Whether such a program loads.
-pub fn program() -> Grant {
+pub fn loads() -> Grant {
     // Without a filter only the kernel can refuse; before Linux 6.5 it asks for the capability before all else.
     let reach = if is_installed() { reach() } else { Passage::Open };
     match reach {
