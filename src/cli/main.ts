@@ -9,6 +9,7 @@ type Run = (args: string[]) => Promise<number>
 const commands: Record<string, () => Promise<{ run: Run }>> = {
   ps: () => import('./commands/ps.js'),
   dump: () => import('./commands/dump.js'),
+  top: () => import('./commands/top.js'),
   record: () => import('./commands/record.js'),
   doctor: () => import('./commands/doctor.js'),
 }
@@ -40,10 +41,10 @@ async function help(wrong: boolean, name: string | undefined): Promise<number> {
   return wrong ? 2 : 0
 }
 
-// The reader of a pipe has seen enough: no error of ours.
+// The reader of a pipe has seen enough, or the terminal was closed: no error of ours.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
+    if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error
   })
 }
 

@@ -1,5 +1,6 @@
 /** All commands and options, once: parsing and `--help` both come from here. */
 import { parseArgs } from 'node:util'
+import type { Mode } from '../types.js'
 import { UsageError } from './exit.js'
 
 export interface Option {
@@ -37,6 +38,46 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       json: { help: 'Print JSON as described by docs/dump.schema.json (with -s docs/tree.schema.json)' },
       help: HELP,
     },
+  },
+  top: {
+    summary: 'Watch which functions a process, or a program and its arguments, spends its time in',
+    usage: ['pyprof-rs top [options] [<pid>]', 'pyprof-rs top [options] -- python app.py [args]'],
+    options: {
+      pid: { short: 'p', value: 'PID', help: 'The process; the same as <pid> (default: choose from a list)' },
+      rate: { short: 'r', value: 'HZ', help: 'Samples a second (default: 1000)' },
+      duration: { short: 'd', value: 'TIME', help: 'End after this time: 10 (seconds), 500ms, 1.5m, 1h' },
+      interval: {
+        short: 'i',
+        value: 'TIME',
+        help: 'Time between pictures or tables (default: 500ms, without a terminal 1s)',
+      },
+      view: { value: 'VIEW', help: 'Begin with functions, lines, threads or processes (default: functions)' },
+      sort: {
+        value: 'COLUMN',
+        help: 'functions, lines: self-now, total-now, self, total, name; threads: cpu-now, gil-now, cpu, name; processes: cpu-now, cpu, pid',
+      },
+      filter: { value: 'TEXT', help: 'Only rows with this in their name or file' },
+      mode: {
+        value: 'MODE',
+        help: 'Which time counts: wall (elapsed), cpu, or gil (elapsed while holding the GIL) (default: wall)',
+      },
+      idle: { help: 'Count threads that wait (sleep, I/O, locks) too' },
+      thread: { value: 'NAME', multiple: true, help: 'Only threads of this name; can be repeated' },
+      subprocesses: {
+        short: 's',
+        help: 'Follow children, and theirs; the process itself need not be Python',
+      },
+      count: { short: 'n', value: 'N', help: 'Without a terminal: end after this many tables' },
+      limit: { value: 'N', help: 'Without a terminal: rows of a table (default: 20)' },
+      json: { help: 'One JSON object a line for each interval, no pictures' },
+      help: HELP,
+    },
+    notes: [
+      'SELF% and TOTAL% are of the last 5 seconds (without a terminal: of the interval), SELF and TOTAL since the ' +
+        'start. 100% is one thread all the time. The key ? explains all keys.',
+      'Without a terminal, tables are printed. What a started program writes is a view of its own, and goes to ' +
+        'standard error when there is no terminal. Leaving ends the program by SIGTERM.',
+    ],
   },
   record: {
     summary: 'Record a process, or a program and its arguments, into a file',
@@ -146,16 +187,28 @@ export function pidOf(name: string, { values, positionals }: Parsed): number | u
   if (given.length === 0) return undefined
   if (given.length > 1) throw new UsageError(`one pid, not ${given.join(' ')}`, name)
   if (!/^[1-9]\d{0,9}$/.test(given[0]!)) {
-    const hint = name === 'record' ? '; a program to start goes after --' : ''
+    const hint = name === 'record' || name === 'top' ? '; a program to start goes after --' : ''
     throw new UsageError(`${given[0]} is not a pid${hint}`, name)
   }
   return Number(given[0])
 }
 
 /** ms. */
-export function parseDuration(text: string): number {
+export function parseDuration(text: string, command = 'record'): number {
   const match = /^(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h)?$/.exec(text)
   const ms = match && Number(match[1]) * { ms: 1, s: 1e3, m: 6e4, h: 3.6e6 }[match[2] ?? 's']!
-  if (!ms) throw new UsageError(`${text} is not a duration above 0; write 10, 500ms, 1.5m or 1h`, 'record')
+  if (!ms) throw new UsageError(`${text} is not a duration above 0; write 10, 500ms, 1.5m or 1h`, command)
   return ms
+}
+
+export function modeOf(command: string, text: string): Mode {
+  if (text === 'wall' || text === 'cpu' || text === 'gil') return text
+  throw new UsageError(`no mode '${text}', only wall, cpu, gil`, command)
+}
+
+/** Samples a second. */
+export function rateOf(command: string, text: string): number {
+  const rate = Number(text)
+  if (!(rate > 0)) throw new UsageError(`${text} is not a rate above 0`, command)
+  return rate
 }

@@ -7,9 +7,9 @@ import type { RawSessionOptions } from '../../raw.js'
 import { checkOptions, type SamplingOptions } from '../../session/options.js'
 import type { Session } from '../../session/session.js'
 import { open } from '../../session/target.js'
-import type { Mode } from '../../types.js'
 import { statusOf, statusOfProgram, UsageError } from '../exit.js'
-import { type Parsed, parse, parseDuration, pidOf } from '../options.js'
+import { fileName, formatOfPath } from '../format.js'
+import { modeOf, type Parsed, parse, parseDuration, pidOf, rateOf } from '../options.js'
 import { type Output, openOutput } from '../output.js'
 import { handleSignals } from '../signals.js'
 import { plain } from '../terminal/plain.js'
@@ -131,16 +131,16 @@ function planOf(parsed: Parsed): Plan {
   return {
     target,
     sampling: {
-      ...(values['rate'] === undefined ? {} : { rate: rateOf(text('rate')!) }),
+      ...(values['rate'] === undefined ? {} : { rate: rateOf('record', text('rate')!) }),
       ...(values['duration'] === undefined ? {} : { duration: parseDuration(text('duration')!) }),
-      mode: modeOf(text('mode') ?? 'wall'),
+      mode: modeOf('record', text('mode') ?? 'wall'),
       idle: values['idle'] === true,
       subprocesses: values['subprocesses'] === true,
       threadNames: (values['thread'] ?? []) as string[],
       timeline: format === 'speedscope',
     },
     format,
-    path: text('output') ?? (jsonSummary ? null : `pyprof-${name}-${stamp(new Date())}${EXTENSIONS[format]}`),
+    path: text('output') ?? (jsonSummary ? null : fileName(name, format, new Date())),
     jsonSummary,
     threads: values['threads'] === true,
     lines: values['lines'] === true,
@@ -158,12 +158,6 @@ function targetOf(parsed: Parsed): Plan['target'] {
   return { program: [command, ...args] }
 }
 
-const EXTENSIONS: Record<Format, string> = {
-  collapsed: '.collapsed',
-  speedscope: '.speedscope.json',
-  pprof: '.pb.gz',
-}
-
 function formatOf(asked: string | undefined, path: string | undefined): Format {
   if (asked !== undefined) {
     if (!Object.hasOwn(formats, asked)) {
@@ -172,26 +166,7 @@ function formatOf(asked: string | undefined, path: string | undefined): Format {
     return asked as Format
   }
   if (path === undefined || path === '-') return 'speedscope'
-  if (/\.(collapsed|folded|txt)$/.test(path)) return 'collapsed'
-  if (/\.json$/.test(path)) return 'speedscope'
-  if (/\.(pb\.gz|pprof)$/.test(path)) return 'pprof'
+  const format = formatOfPath(path)
+  if (format) return format
   throw new UsageError(`the name ${path} tells no format; say it with -f`, 'record')
-}
-
-function modeOf(text: string): Mode {
-  if (text === 'wall' || text === 'cpu' || text === 'gil') return text
-  throw new UsageError(`no mode '${text}', only wall, cpu, gil`, 'record')
-}
-
-function rateOf(text: string): number {
-  const rate = Number(text)
-  if (!(rate > 0)) throw new UsageError(`${text} is not a rate above 0`, 'record')
-  return rate
-}
-
-/** `20261123-154500`, local time */
-function stamp(date: Date): string {
-  const pad = (n: number) => String(n).padStart(2, '0')
-  const day = `${date.getFullYear()}${pad(date.getMonth() + 1)}${pad(date.getDate())}`
-  return `${day}-${pad(date.getHours())}${pad(date.getMinutes())}${pad(date.getSeconds())}`
 }

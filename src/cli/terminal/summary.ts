@@ -5,7 +5,7 @@ import type { EndReason } from '../../types.js'
 import { plain } from './plain.js'
 import { count, percent, time } from './units.js'
 
-const ENDS: Record<EndReason, string> = {
+export const ENDS: Record<EndReason, string> = {
   duration: 'the time was over',
   stopped: 'stopped',
   exited: 'the process ended',
