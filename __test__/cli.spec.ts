@@ -29,6 +29,20 @@ for (const args of [
   ['record', '1', '--mode', 'real'],
   ['record', '1', '-f', 'svg'],
   ['record', '1', '-o', 'result.xyz'],
+  ['top'],
+  ['top', '--'],
+  ['top', 'x'],
+  ['top', '1', '--', 'python3'],
+  ['top', '1', '-r', '0'],
+  ['top', '1', '-i', '1ms'],
+  ['top', '1', '-i', 'soon'],
+  ['top', '1', '-n', '0'],
+  ['top', '1', '--limit', 'all'],
+  ['top', '1', '--view', 'flames'],
+  ['top', '1', '--sort', 'self-later'],
+  ['top', '1', '--view', 'threads', '--sort', 'self-now'],
+  ['top', '1', '--mode', 'real'],
+  ['top', '1', '--mode', 'cpu', '--idle'],
 ]) {
   test(`wrong use ends with status 2 and says why: pyprof-rs ${args.join(' ')}`, async (t) => {
     const { status, stdout, stderr } = await fakeCli(t, args, {}).done

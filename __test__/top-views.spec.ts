@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import test from 'ava'
 import { grid } from '../src/cli/terminal/grid.js'
 import { paint, parts, span } from '../src/cli/terminal/paint.js'
-import { cut, cutStart, fit, width } from '../src/cli/terminal/width.js'
+import { cut, cutPath, cutStart, fit, width } from '../src/cli/terminal/width.js'
 import { OutputLog } from '../src/cli/top/output-log.js'
 import { initialState, type State, VIEWS } from '../src/cli/top/state.js'
 import { chooser } from '../src/cli/top/views/chooser.js'
@@ -138,6 +138,9 @@ test('widths', (t) => {
   t.is(cutStart('/srv/app/views.py', 9), '…views.py')
   t.is(cutStart('漢字漢字', 4), '…字')
   t.is(cutStart('xe\u0301a', 2), '…a')
+  t.is(cutPath('/srv/shop/app/views.py:3', 20), '…/app/views.py:3')
+  t.is(cutPath('/srv/app.py', 20), '/srv/app.py')
+  t.is(cutPath('/srv/long_name.py', 9), '…_name.py')
   t.is(fit('字', 3, true), ' 字')
   t.is(fit('abcd', 3), 'ab…')
 })

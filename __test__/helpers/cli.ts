@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { ExecutionContext } from 'ava'
 
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+export const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 const FAKE = fileURLToPath(new URL('../fixtures/fake-binding.cjs', import.meta.url))
 
 export const PROGRAM = fileURLToPath(new URL('../fixtures/program.py', import.meta.url))

@@ -40,7 +40,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     },
   },
   top: {
-    summary: 'Watch which functions a process, or a program and its arguments, spends its time in',
+    summary: 'Watch where a process, or a program and its arguments, spends its time',
     usage: ['pyprof-rs top [options] [<pid>]', 'pyprof-rs top [options] -- python app.py [args]'],
     options: {
       pid: { short: 'p', value: 'PID', help: 'The process; the same as <pid> (default: choose from a list)' },

@@ -1,6 +1,6 @@
 /** A table for a screen: columns that come and go with its width, one that takes the rest. */
 import { type Line, type Span, type Style, span } from './paint.js'
-import { cutStart, fit, width } from './width.js'
+import { cutPath, fit, width } from './width.js'
 
 export interface GridColumn<Row> {
   title: string
@@ -12,8 +12,8 @@ export interface GridColumn<Row> {
   share?: number
   /** Screens narrower than this go without the column. */
   from?: number
-  /** Keep the end of what does not fit, not its beginning. */
-  keepEnd?: boolean
+  /** A path: its end is kept when it does not fit. */
+  path?: boolean
   style?: (row: Row) => Style | undefined
   /** The rows are ordered by it. */
   sorted?: boolean
@@ -40,7 +40,7 @@ export function grid<Row>(
     shown.forEach((column, i) => {
       if (i > 0) spans.push(span(' '.repeat(GAP)))
       const { text, style } = cell(column)
-      const kept = column.keepEnd ? cutStart(text, widths[i]!) : text
+      const kept = column.path ? cutPath(text, widths[i]!) : text
       spans.push(span(fit(kept, widths[i]!, column.right), style))
     })
     return plain ? [span(fit(spans.map(({ text }) => text).join(''), columns), 'chosen')] : trimmed(spans)

@@ -59,7 +59,8 @@ export class Screen {
     if (!this.#open) return
     // Each line is emptied before it is written: afterwards, a full one would lose its last character.
     const text = lines.map((line) => `\x1b[K${line}`).join('\r\n')
-    this.#output.write(`${BEGIN}\x1b[H${text}\x1b[J${END}`)
+    const rest = lines.length < this.rows ? '\r\n\x1b[J' : ''
+    this.#output.write(`${BEGIN}\x1b[H${text}${rest}${END}`)
   }
 
   /** Ctrl-Z: gives the terminal back and stops. Goes on at SIGCONT. */

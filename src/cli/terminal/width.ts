@@ -33,6 +33,13 @@ export function cutStart(text: string, columns: number): string {
   return `…${chars.slice(first).join('')}`
 }
 
+/** Like `cutStart`, at a whole part of a path where there is one. */
+export function cutPath(path: string, columns: number): string {
+  const short = cutStart(path, columns)
+  const part = short.indexOf('/')
+  return short === path || part < 0 ? short : `…${short.slice(part)}`
+}
+
 /** Exactly `columns` wide: cut or filled with spaces. */
 export function fit(text: string, columns: number, right = false): string {
   const short = cut(text, columns)

@@ -5,6 +5,7 @@ import type { Colours } from '../terminal/paint.js'
 import { paint } from '../terminal/paint.js'
 import type { Screen } from '../terminal/screen.js'
 import { ENDS } from '../terminal/summary.js'
+import { failed } from './failed.js'
 import { type Action, press } from './keys.js'
 import { Model } from './model/model.js'
 import { PaceMeter } from './model/pace.js'
@@ -70,8 +71,9 @@ export class Live {
       // The end of the session is not the end of the view.
       await Promise.race([quit, this.#follow(startable).then(() => quit)])
     } catch (error) {
-      await startable?.leave(false)
-      throw error
+      this.#options.screen.close()
+      if (!startable) throw error
+      return await failed(error, startable)
     } finally {
       clearInterval(timer)
       await this.#source?.close()
@@ -160,15 +162,18 @@ export class Live {
   #do(action: Action): void {
     switch (action.type) {
       case 'quit':
-        return this.quit()
+        this.quit()
+        return
       case 'suspend':
         // As the terminal would: to all of the foreground, so that the shell sees its whole job stop.
         process.kill(0, constants.signals.SIGTSTP)
         return
       case 'reset':
-        return this.#model.reset()
+        this.#model.reset()
+        return
       case 'pause':
-        return this.#model.pause(!this.#model.paused)
+        this.#model.pause(!this.#model.paused)
+        return
       case 'scope':
         this.#model.scope = action.scope
         return

@@ -4,6 +4,7 @@ import { plain } from '../terminal/plain.js'
 import { ENDS } from '../terminal/summary.js'
 import { table } from '../terminal/table.js'
 import { count, percent, time } from '../terminal/units.js'
+import { failed } from './failed.js'
 import { functionRows, lineRows, processRows, threadRows } from './lists.js'
 import { measureIndex } from './model/measure.js'
 import { Model } from './model/model.js'
@@ -35,10 +36,7 @@ export async function printTables(plan: Plan, target: Startable): Promise<number
     source = await target.open(plan, stop.signal)
     await print(source, { pid: target.pid, plan }, stop.signal)
   } catch (error) {
-    if (!stop.signal.aborted) {
-      await target.leave(false)
-      throw error
-    }
+    if (!stop.signal.aborted) return await failed(error, target)
   } finally {
     await source?.close()
     putBack()

@@ -31,8 +31,13 @@ function title({ target, ended, model }: Scene, columns: number): Line {
   const space = columns - width(pid) - 2 - lineWidth(right) - 2
   // What happened matters more than the command's name.
   if (space < 8) return parts([[span(pid, 'bold')], right], columns)
-  const command = cut(plain(target.command), space)
+  const command = cut(plain(shortCommand(target.command)), space)
   return [span(pid, 'bold'), span(`  ${command}${' '.repeat(space - width(command))}  `), ...right]
+}
+
+/** Where the interpreter lies matters less than what it runs. */
+function shortCommand(command: string): string {
+  return command.replace(/^\/\S*\/(?=[^/\s])/, '')
 }
 
 function version({ pythonVersion }: Scene['target']): Line {

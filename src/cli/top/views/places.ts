@@ -92,7 +92,7 @@ function placesView(
     {
       title: 'WHERE',
       from: 50,
-      keepEnd: true,
+      path: true,
       cell: ({ place }) => placeWhere(place),
       style: () => 'dim',
     },
