@@ -1,10 +1,13 @@
 /** `top` on real Pythons: tables through a pipe with every version, the live view in a real terminal. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Ajv2020 } from 'ajv/dist/2020.js'
 import test, { type ExecutionContext } from 'ava'
-import { cli, MAIN, PROGRAM, temporaryFolder } from './helpers/cli.js'
+import { Child, cli, MAIN, PROGRAM, temporaryFolder } from './helpers/cli.js'
 import { eachPython, PYTHONS, program, start } from './helpers/pythons.js'
 import { HAS_TMUX, Tmux } from './helpers/tmux.js'
+
+const schema = JSON.parse(readFileSync(new URL('../docs/top.schema.json', import.meta.url), 'utf8'))
 
 const python = PYTHONS.find(({ sid }) => !sid)
 
@@ -56,6 +59,8 @@ withPython(
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line))
+    const validate = new Ajv2020({ allErrors: true }).compile(schema)
+    t.true(validate(last), JSON.stringify(validate.errors))
     t.like(last, { schemaVersion: 1, pid, time: 'wall' })
     t.true(last.sampler.rate > 0)
     t.true(last.functions.length <= 3)
@@ -127,13 +132,12 @@ withPython('--subprocesses: children have rows of their own', async (t, python) 
 import subprocess, sys
 child = subprocess.Popen([sys.executable, ${JSON.stringify(PROGRAM)}, "spin"], stdout=subprocess.PIPE, text=True)
 child.stdout.readline()
-print("ready", child.pid, flush=True)
+print(child.pid, "ready", flush=True)
 child.wait()
 `
-  const { Child } = await import('./helpers/cli.js')
   const target = new Child(t, python.command, [...python.args, '-c', code], {})
-  await target.says('ready')
-  const child = target.stdout.split(' ')[1]!.trim()
+  await target.says(' ready')
+  const child = target.stdout.split(' ')[0]!
   const top = cli(t, ['top', '-s', '-i', '300ms', '--view', 'processes', String(target.process.pid)])
   await top.says(` ${child} `)
   top.process.kill('SIGTERM')

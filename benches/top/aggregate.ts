@@ -2,7 +2,7 @@
  * What `top` costs in Node's main thread: batches made beforehand go through the model, with a picture every half
  * second, as fast as they can. Prints the CPU time as a share of the time that the batches stand for.
  *
- *     npx tsx benches/top/aggregate.ts [threads] [depth] [rate] [seconds]
+ *     npx tsx benches/top/aggregate.ts [threads] [depth] [rate] [seconds] [distinct stacks a thread]
  */
 
 import { FakeTables, frame } from '../../__test__/helpers/session.js'
@@ -12,16 +12,15 @@ import type { Batch } from '../../src/cli/top/source.js'
 import { initialState } from '../../src/cli/top/state.js'
 import { frame as draw } from '../../src/cli/top/views/frame.js'
 
-const [threads = 200, depth = 100, rate = 1000, seconds = 20] = process.argv.slice(2).map(Number)
+const [threads = 200, depth = 100, rate = 1000, seconds = 20, distinct = 20] = process.argv
+  .slice(2)
+  .map(Number)
 const BATCH_MS = 10
-/** Distinct stacks of each thread, of which each interval brings new ones. */
-const STACKS = 200
-
 const tables = new FakeTables()
 const process_ = tables.process(1)
 const all = Array.from({ length: threads }, (_, i) => tables.thread(process_, 1 + i, `thread ${i}`))
 const stacks = all.map((_, thread) =>
-  Array.from({ length: STACKS }, (_, n) =>
+  Array.from({ length: distinct }, (_, n) =>
     tables.stack(
       Array.from({ length: depth }, (_, level) => {
         // The same callers below, ever more different ones above.
@@ -42,7 +41,7 @@ function batchOf(i: number): Batch {
     const k = at % threads
     const round = Math.floor(at / threads)
     thread[at] = all[k]!.id
-    stack[at] = stacks[k]![(i + round * 31 + k * 7) % STACKS]!
+    stack[at] = stacks[k]![(i + round * 31 + k * 7) % distinct]!
     flags[at] = k === 0 ? 3 : k % 4 === 0 ? 1 : 0
   }
   const timeNs = new Float64Array(length).fill((i + 1) * BATCH_MS * 1e6)
@@ -58,8 +57,8 @@ function batchOf(i: number): Batch {
 // The tables are complete from the start on: making them is the session's work.
 const batches = Array.from({ length: (seconds * 1000) / BATCH_MS }, (_, i) => batchOf(i))
 console.log(
-  `${threads} threads, depth ${depth}, ${rate} Hz, ${seconds} s: ` +
-    `${tables.stackCount} stacks, ${tables.frames.length} frames`,
+  `${threads} threads, depth ${depth}, ${rate} Hz, ${seconds} s, ${distinct} stacks a thread: ` +
+    `a tree of ${tables.stackCount} stacks, ${tables.frames.length} frames`,
 )
 
 const model = new Model(5e9)

@@ -1,7 +1,7 @@
 /** Self and total time of functions and lines, now and overall. */
 import type { Samples, Tables } from '../source.js'
 import { addSample, COUNT } from './measure.js'
-import type { Grouping, Places } from './places.js'
+import type { Places } from './places.js'
 import { Interval, Rolling } from './sums.js'
 
 /** Self time by measure, then total time by measure. */
@@ -12,7 +12,8 @@ export class Tally {
   readonly #places: Places
   /** Time by stack, as it comes: adding a sample costs the same at every depth. */
   readonly #stacks = new Interval(COUNT)
-  readonly #interval = new Interval(WIDTH)
+  readonly #byFunction = new Interval(WIDTH)
+  readonly #byLine = new Interval(WIDTH)
   readonly functions: Rolling
   readonly lines: Rolling
 
@@ -35,21 +36,21 @@ export class Tally {
 
   /** Ends the interval. Those of a pause are long: they are no part of "now", which begins anew. */
   close(tables: Tables, durationNs: number, afterPause = false): void {
-    const ways: [Grouping, Rolling][] = [
-      [this.#places.functions, this.functions],
-      [this.#places.lines, this.lines],
-    ]
     // Only these have time of their own; the rest are their callers.
     const own = this.#stacks.sums.slice(0, this.#stacks.length * COUNT)
     this.#addCallers(tables)
     this.#passUp(tables)
-    for (const [grouping, rolling] of ways) {
-      this.#group(grouping, own)
+    this.#group(own)
+    const ways: [Interval, Rolling][] = [
+      [this.#byFunction, this.functions],
+      [this.#byLine, this.lines],
+    ]
+    for (const [interval, rolling] of ways) {
       if (afterPause) {
         rolling.forget()
-        rolling.addOverall(this.#interval, durationNs)
-      } else rolling.add(this.#interval, durationNs)
-      this.#interval.clear()
+        rolling.addOverall(interval, durationNs)
+      } else rolling.add(interval, durationNs)
+      interval.clear()
     }
     this.#stacks.clear()
   }
@@ -79,19 +80,37 @@ export class Tally {
     })
   }
 
-  #group(grouping: Grouping, own: Float64Array): void {
+  #group(own: Float64Array): void {
+    const { functions, lines } = this.#places
     const { ids, sums, length } = this.#stacks
-    const into = this.#interval
     for (let i = 0; i < length; i++) {
       const stack = ids[i]!
-      const from = i * COUNT
-      const hasOwn = from < own.length
-      // Everything comes together in the empty stack; only its own time is that of threads without Python frames.
-      const total = stack === 0 ? own : grouping.isFirst(stack) ? sums : null
-      if (!hasOwn && (total === null || stack === 0)) continue
-      const at = into.at(grouping.placeOf(stack))
-      if (hasOwn) for (let k = 0; k < COUNT; k++) into.sums[at + k]! += own[from + k]!
-      if (total) for (let k = 0; k < COUNT; k++) into.sums[at + TOTAL + k]! += total[from + k]!
+      const at = i * COUNT
+      const hasOwn = at < own.length
+      if (stack === 0) {
+        // Everything comes together here; only its own time is that of threads without Python frames.
+        if (!hasOwn) continue
+        add(this.#byFunction, functions.placeOf(0), own, own, at)
+        add(this.#byLine, lines.placeOf(0), own, own, at)
+      } else {
+        const self = hasOwn ? own : null
+        add(this.#byFunction, functions.placeOf(stack), self, functions.isFirst(stack) ? sums : null, at)
+        add(this.#byLine, lines.placeOf(stack), self, lines.isFirst(stack) ? sums : null, at)
+      }
     }
   }
+}
+
+function add(
+  into: Interval,
+  place: number,
+  self: Float64Array | null,
+  total: Float64Array | null,
+  from: number,
+): void {
+  if (!self && !total) return
+  const at = into.at(place)
+  const { sums } = into
+  if (self) for (let k = 0; k < COUNT; k++) sums[at + k]! += self[from + k]!
+  if (total) for (let k = 0; k < COUNT; k++) sums[at + TOTAL + k]! += total[from + k]!
 }

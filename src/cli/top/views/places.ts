@@ -85,6 +85,7 @@ function placesView(
     },
     {
       title,
+      share: 3,
       sorted: sort === 'name',
       cell: ({ place }) => placeName(place),
       style: ({ place }) => placeStyle(place),
@@ -93,6 +94,7 @@ function placesView(
       title: 'WHERE',
       from: 50,
       path: true,
+      share: 2,
       cell: ({ place }) => placeWhere(place),
       style: () => 'dim',
     },
