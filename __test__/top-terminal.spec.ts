@@ -96,6 +96,31 @@ inTerminal('Ctrl-Z gives the terminal back, fg takes it again', async (t, tmux) 
   t.is(await tmux.modes(), modes)
 })
 
+inTerminal('Ctrl-Z where no shell could let it go on does not stop it', async (t, tmux) => {
+  const folder = temporaryFolder(t)
+  tmux.run(`cd ${folder}; exec ${process.execPath} --import ${TSX} ${FAKE} 4242`)
+  await tmux.until(/hot +fake\.py:1/)
+  tmux.key('C-z')
+  tmux.type('3')
+  await tmux.until(/by CPU now/)
+  t.true(tmux.alternate)
+})
+
+inTerminal('a terminal that goes away ends it', async (t, tmux) => {
+  const pid = Number(await start(t, tmux))
+  tmux.close()
+  while (alive(pid)) await new Promise((resolve) => setTimeout(resolve, 20))
+  t.pass()
+})
+
+function alive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
 inTerminal('a new size gets a new picture', async (t, tmux) => {
   await start(t, tmux)
   tmux.resize(40, 10)

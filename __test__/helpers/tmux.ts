@@ -17,11 +17,16 @@ export class Tmux {
     const size = ['-x', String(columns), '-y', String(rows)]
     const shell = ['env', '-u', 'NO_COLOR', 'LC_ALL=C.UTF-8', 'PS1=$ ', 'sh']
     this.#tmux('-f', '/dev/null', 'new-session', '-d', ...size, ...shell)
-    t.teardown(() => spawnSync('tmux', ['-L', this.#socket, 'kill-server']))
+    t.teardown(() => this.close())
   }
 
   #tmux(...args: string[]): string {
     return execFileSync('tmux', ['-L', this.#socket, ...args], { encoding: 'utf8' })
+  }
+
+  /** As when its window is closed. */
+  close(): void {
+    spawnSync('tmux', ['-L', this.#socket, 'kill-server'])
   }
 
   /** Types text as it is, and no Enter. */

@@ -10,6 +10,9 @@ const LEAVE = '\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l'
 const BEGIN = '\x1b[?2026h'
 const END = '\x1b[?2026l'
 
+/** Whoever is not stopped by then will not be. */
+const IGNORED_MS = 100
+
 export class Screen {
   readonly #input: ReadStream
   readonly #output: WriteStream
@@ -18,7 +21,12 @@ export class Screen {
   readonly #restore = () => this.#leave()
   readonly #resized = () => this.#redraw()
   readonly #stopped = () => this.suspend()
-  readonly #continued = () => this.#enter()
+  readonly #continued = () => {
+    process.off('SIGTSTP', this.#stopped)
+    process.on('SIGTSTP', this.#stopped)
+    this.#enter()
+  }
+  #goesOn: NodeJS.Timeout | undefined
 
   constructor(input: ReadStream, output: WriteStream) {
     this.#input = input
@@ -52,6 +60,7 @@ export class Screen {
     process.off('uncaughtExceptionMonitor', this.#restore)
     process.off('SIGTSTP', this.#stopped)
     process.off('SIGCONT', this.#continued)
+    clearTimeout(this.#goesOn)
   }
 
   /** `lines`: no wider than the screen, no more than it has. */
@@ -63,10 +72,14 @@ export class Screen {
     this.#output.write(`${BEGIN}\x1b[H${text}${rest}${END}`)
   }
 
-  /** Ctrl-Z: gives the terminal back and stops. Goes on at SIGCONT. */
+  /** Ctrl-Z: gives the terminal back and stops, as without a handler. Goes on at SIGCONT. */
   suspend(): void {
     this.#leave()
-    process.kill(process.pid, 'SIGSTOP')
+    // SIGSTOP would stop it where no shell could ever let it go on; there the kernel ignores SIGTSTP.
+    process.off('SIGTSTP', this.#stopped)
+    process.kill(process.pid, 'SIGTSTP')
+    clearTimeout(this.#goesOn)
+    this.#goesOn = setTimeout(this.#continued, IGNORED_MS)
   }
 
   #enter(): void {
