@@ -9,7 +9,7 @@ import { initialState, type State, VIEWS } from '../src/cli/top/state.js'
 import { chooser } from '../src/cli/top/views/chooser.js'
 import type { Scene } from '../src/cli/top/views/context.js'
 import { frame } from '../src/cli/top/views/frame.js'
-import { bar, share, shortPath } from '../src/cli/top/views/text.js'
+import { bar, share, shortCommand, shortPath } from '../src/cli/top/views/text.js'
 import { shop, shopScene } from './helpers/scene.js'
 
 function golden(t: import('ava').ExecutionContext, name: string, text: string): void {
@@ -158,6 +158,8 @@ test('shares, bars, paths', (t) => {
   t.is(shortPath('/usr/lib/python3.12/json/encoder.py'), 'json/encoder.py')
   t.is(shortPath('/venv/lib/python3.12/site-packages/flask/app.py'), 'flask/app.py')
   t.is(shortPath('/srv/app.py'), '/srv/app.py')
+  t.is(shortCommand('/usr/bin/python3 /srv/app.py'), 'python3 /srv/app.py')
+  t.is(shortCommand('python3 /srv/app.py'), 'python3 /srv/app.py')
 })
 
 test('parts that do not fit are left out', (t) => {

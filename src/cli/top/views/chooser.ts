@@ -8,6 +8,7 @@ import { time } from '../../terminal/units.js'
 import { wrap } from '../../terminal/wrap.js'
 import { contains } from '../lists.js'
 import { type Size, slice } from './context.js'
+import { shortCommand } from './text.js'
 
 export interface Choosing {
   /** `null` until they are known. */
@@ -35,7 +36,7 @@ export function chooser(choosing: Choosing, { columns, rows: height }: Size): Li
     { title: 'UP', right: true, width: 6, from: 60, cell: ({ uptimeNs }) => time(uptimeNs), style: dim },
     {
       title: 'COMMAND',
-      cell: ({ command, executable }) => plain(command.join(' ') || executable),
+      cell: ({ command, executable }) => plain(shortCommand(command.join(' ') || executable)),
       style: dim,
       share: 8,
     },

@@ -36,6 +36,13 @@ export function bodyHeight({ rows }: Size): number {
   return Math.max(0, rows - (rows < 16 ? 3 : 4) - 1)
 }
 
+/** The most wanted first: narrow screens show only these. */
+const HINTS = {
+  help: ['? back', '↑↓ scroll'],
+  live: ['q quit', '? help', 's sort', '/ filter', 'm mode', 'p pause', 'r reset', 'w write', 'Enter open'],
+  ended: ['q quit', 'w write', '? help', '/ filter', 's sort', 'm mode'],
+}
+
 const PROMPTS = { filter: 'filter: ', save: 'write to: ' }
 
 function footer({ state, ended }: Scene, columns: number): Line {
@@ -48,9 +55,7 @@ function footer({ state, ended }: Scene, columns: number): Line {
     ]
   }
   if (state.message) return [span(plain(state.message.text), state.message.bad ? 'bad' : 'bold')]
-  const hints = ended
-    ? ['q quit', 'w write', '? help', '/ filter', 's sort', 'm mode']
-    : ['q quit', '? help', 's sort', '/ filter', 'm mode', 'p pause', 'r reset', 'w write', 'Enter open']
+  const hints = state.help ? HINTS.help : ended ? HINTS.ended : HINTS.live
   return parts(
     hints.map((hint) => {
       const [key, ...words] = hint.split(' ')

@@ -6,7 +6,7 @@ import { cut, width } from '../../terminal/width.js'
 import { measureIndex } from '../model/measure.js'
 import { type State, viewsOf } from '../state.js'
 import type { Scene, Size } from './context.js'
-import { share } from './text.js'
+import { share, shortCommand } from './text.js'
 
 const CPU = measureIndex('cpu')
 const GIL = measureIndex('gil')
@@ -33,11 +33,6 @@ function title({ target, ended, model }: Scene, columns: number): Line {
   if (space < 8) return parts([[span(pid, 'bold')], right], columns)
   const command = cut(plain(shortCommand(target.command)), space)
   return [span(pid, 'bold'), span(`  ${command}${' '.repeat(space - width(command))}  `), ...right]
-}
-
-/** Where the interpreter lies matters less than what it runs. */
-function shortCommand(command: string): string {
-  return command.replace(/^\/\S*\/(?=[^/\s])/, '')
 }
 
 function version({ pythonVersion }: Scene['target']): Line {

@@ -7,7 +7,7 @@ import type { ProcessActivity } from '../model/activity.js'
 import { measureIndex } from '../model/measure.js'
 import { slice, type View } from './context.js'
 import { nothing } from './places.js'
-import { share } from './text.js'
+import { share, shortCommand } from './text.js'
 
 const CPU = measureIndex('cpu')
 const GIL = measureIndex('gil')
@@ -41,7 +41,7 @@ export const processesView: View = ({ model, state }, { columns, rows: height })
       cell: ({ info, ended }) => (ended ? 'ended' : (info.pythonVersion ?? 'no')),
       style: ({ ended }) => (ended ? 'bad' : undefined),
     },
-    { title: 'COMMAND', cell: ({ info }) => plain(info.command.join(' ')) || '?' },
+    { title: 'COMMAND', cell: ({ info }) => plain(shortCommand(info.command.join(' '))) || '?' },
   ]
   const { heading, rows: lines } = grid(shape, rows, columns, chosen)
   return [heading, ...lines]

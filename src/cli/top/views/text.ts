@@ -34,6 +34,11 @@ export function shortPath(path: string): string {
   return match?.[1] ?? path
 }
 
+/** Where the interpreter lies matters less than what it runs. */
+export function shortCommand(command: string): string {
+  return command.replace(/^\/\S*\/(?=[^/\s])/, '')
+}
+
 function moduleName(file: string): string {
   return file.slice(file.lastIndexOf('/') + 1)
 }
