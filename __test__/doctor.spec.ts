@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import test from 'ava'
 import { doctor } from '../src/doctor.js'
-import { fakeCli } from './helpers/cli.js'
+import { cli, fakeCli } from './helpers/cli.js'
+import { PYTHONS, start } from './helpers/pythons.js'
 
 const ENGINES = [
   {
@@ -166,4 +167,22 @@ test('the real one examines this machine and this very process, which is no Pyth
   for (const wrong of [0, -1, 1.5, 2 ** 31, '1']) {
     await t.throwsAsync(doctor(wrong as number), { code: 'ERR_PYPROF_INVALID_ARGUMENT' })
   }
+})
+
+test('doctor of a running Python, from the command line', async (t) => {
+  const python = PYTHONS.find(({ sid }) => !sid)
+  if (!python) return t.pass('skipped: no Python here')
+  const target = await start(t, python, 'sleep')
+  const { status, stdout } = await cli(t, ['doctor', String(target.process.pid), '--json']).done
+  t.is(status, 0)
+  const found = JSON.parse(stdout)
+  t.true(validate(found), JSON.stringify(validate.errors))
+  t.is(found.target.engine, found.engine)
+  t.is(found.target.obstacle, null)
+  t.true(found.target.python.version.startsWith(`${python.version}.`))
+  const text = await cli(t, ['doctor', String(target.process.pid)]).done
+  t.regex(text.stdout, /^Process \d+: .+\n {2}profile +yes, with the [a-z-]+ engine: /)
+  const none = await cli(t, ['doctor', '2147483647']).done
+  t.is(none.status, 3)
+  t.regex(none.stdout, /profile +no: no process with pid 2147483647/)
 })

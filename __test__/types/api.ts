@@ -4,6 +4,8 @@ import {
   AbortError,
   attach,
   type Batch,
+  type Diagnosis,
+  doctor,
   type ErrorCode,
   type ProcessInfo,
   type Profile,
@@ -20,6 +22,10 @@ import {
 export async function use(): Promise<void> {
   const list: ProcessInfo[] = await processes()
   const version: string | null = list[0]!.pythonVersion
+  const diagnosis: Diagnosis = await doctor(1)
+  const engine: 'exact' | 'perf' | 'perf-user' | 'snapshot' | null | undefined = diagnosis.target?.engine
+  // @ts-expect-error a pid is a number
+  await doctor('1')
   const found: Snapshot = await snapshot(1, { locals: true })
   const state: boolean | null = found.threads[0]!.holdsGil
   const profile: Profile = await record({
@@ -49,7 +55,7 @@ export async function use(): Promise<void> {
       void code
     }
   }
-  void [version, state, text, bytes, status, wrong]
+  void [engine, version, state, text, bytes, status, wrong]
 }
 
 export async function stream(): Promise<void> {

@@ -5,6 +5,9 @@
 mod support;
 
 use nix::libc;
+use pyprof_core::attach::Attached;
+use pyprof_native::interrupts::Interrupts;
+use pyprof_native::perf::Wanted;
 use pyprof_native::rights::{Engine, Rights};
 use support::{Fate, Interpreter, NOBODY, Target, act, forbid, skipped};
 
@@ -37,12 +40,28 @@ fn act_when_told() {
             println!("says: {}/{} {}", verdict.engine.name(), remedy.means.name(), remedy.text);
         }
     }
+    if told.contains("start") {
+        let python = support::system_python().expect("the test looked for it");
+        let target = Target::python(&python, IDLE);
+        for engine in &Engine::ALL[..3] {
+            let start = start(*engine, target.pid).map_or_else(|error| error.to_string(), |()| "OK".into());
+            println!("says: {}/start {start}", engine.name());
+        }
+    }
     if let Some(pid) = told.split(' ').find_map(|word| word.parse().ok()) {
         match rights.engine_for(pid) {
             Ok(engine) => println!("says: for {}", engine.name()),
             Err(error) => println!("says: for {} {error}", error.code()),
         }
     }
+}
+
+/// Interrupts a process as `engine` does.
+fn start(engine: Engine, pid: i32) -> std::io::Result<()> {
+    let mut process = Attached::open(pid).expect("it is ours");
+    let in_kernel = engine != Engine::PerfUser;
+    let wanted = Wanted { period_ns: 1_000_000, native: true, kernel: in_kernel, in_kernel };
+    Interrupts::start(&mut process, wanted, engine == Engine::Exact).map(|_| ())
 }
 
 /// What was said, by the first word.
@@ -111,6 +130,35 @@ fn best() -> &'static str {
 fn exact_is(said: &Said, with_program: &[&str]) {
     let parts = if Rights::probe().has_walker { with_program } else { &["no BPF program", "clang"] };
     said.has("exact", parts);
+}
+
+/// Nothing is promised that does not work, and nothing that works is denied.
+#[test]
+fn verdicts_are_what_happens() {
+    if python().is_none() {
+        return;
+    }
+    let filters = format!("start perf_event_open:{}", libc::EPERM);
+    let bpf = format!("start bpf:{}", libc::ENOSYS);
+    let mut unshared: Vec<&str> = NOBODY.to_vec();
+    unshared.extend(["unshare", "--user", "--map-root-user"]);
+    for said in [
+        probe(&[], "start"),
+        probe(NOBODY, "start"),
+        probe(&unshared, "start"),
+        with(&["perfmon"], "start"),
+        with(&["perfmon", "bpf"], "start"),
+        with(&["bpf"], "start"),
+        with(&["sys_admin"], "start"),
+        probe(&[], &filters),
+        probe(&[], &bpf),
+    ] {
+        for engine in &Engine::ALL[..3] {
+            let promised = said.of(engine.name()) == "OK";
+            let kept = said.of(&format!("{}/start", engine.name())) == "OK";
+            assert_eq!(promised, kept, "{}: {}", engine.name(), said.0);
+        }
+    }
 }
 
 #[test]
