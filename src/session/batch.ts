@@ -43,6 +43,7 @@ export interface Batch {
 }
 
 const PROCESS_EVENTS = ['process-start', 'process-exec', 'process-exit'] as const
+const THREAD_END = 4
 
 /** Takes the new rows of the tables and names what happened. */
 export function unpack(raw: RawBatch, tables: Tables): Batch {
@@ -57,8 +58,10 @@ export function unpack(raw: RawBatch, tables: Tables): Batch {
       const type = PROCESS_EVENTS[kind]
       if (type === undefined) {
         const thread = tables.threads.get(id)!
+        if (kind === THREAD_END) tables.threadEnded(id)
         return { type: kind === 3 ? 'thread-start' : 'thread-end', ...at, thread }
       }
+      if (type === 'process-exit') tables.processEnded(id)
       return { type, ...at, process: tables.processes.get(id)! }
     }),
     lost: raw.lost,

@@ -8,11 +8,15 @@ import type { SessionThread } from './tables.js'
 export class Sample {
   readonly #batch: Batch
   readonly #index: number
+  /** Its thread, with its process: always the same object for the same thread. */
+  readonly thread: SessionThread
 
   /** @internal */
   constructor(batch: Batch, index: number) {
     this.#batch = batch
     this.#index = index
+    // The tables forget threads that have ended.
+    this.thread = batch.tables.threads.get(batch.samples.thread[index]!)!
   }
 
   get type(): 'sample' {
@@ -47,11 +51,6 @@ export class Sample {
   /** False when the stack was cut: its last frame is then of kind `missing`. */
   get complete(): boolean {
     return (this.#flags & CUT) === 0
-  }
-
-  /** Its thread, with its process: always the same object for the same thread. */
-  get thread(): SessionThread {
-    return this.#batch.tables.threads.get(this.#batch.samples.thread[this.#index]!)!
   }
 
   /** Root first; empty when no Python code ran. The same frame is always the same object. */

@@ -1,4 +1,8 @@
-/** What the numbers of a stream stand for. The tables of a session grow; what they hold never changes its place. */
+/**
+ * What the numbers of a stream stand for. The tables of a session grow with what is new; what they hold never changes
+ * its place. Threads and processes that have ended are forgotten, or a service that starts one for each request would
+ * fill the memory.
+ */
 import type { RawBatch, RawFrames, RawProcessSeen, RawThread } from '../raw.js'
 import type { FrameKind, ProfiledProcess, ProfiledThread, StackFrame } from '../types.js'
 
@@ -22,18 +26,20 @@ export class Tables {
   readonly #leaves = new Column()
   readonly #threads = new Map<number, SessionThread>()
   readonly #processes = new Map<number, ProfiledProcess>()
+  readonly #endedThreads: number[] = []
+  readonly #endedProcesses: number[] = []
 
   /** Every distinct place, by its index. */
   get frames(): readonly StackFrame[] {
     return this.#frames
   }
 
-  /** Every thread seen so far, by its id. */
+  /** The threads, by their id; one that has ended is here until the next batch. */
   get threads(): ReadonlyMap<number, SessionThread> {
     return this.#threads
   }
 
-  /** Every process seen so far, by its id. */
+  /** The processes, by their id; one that has ended is here until the next batch. */
   get processes(): ReadonlyMap<number, ProfiledProcess> {
     return this.#processes
   }
@@ -63,8 +69,20 @@ export class Tables {
     return frames
   }
 
+  /** @internal Nothing that comes after this batch belongs to it. */
+  threadEnded(id: number): void {
+    this.#endedThreads.push(id)
+  }
+
+  /** @internal As {@link threadEnded}. */
+  processEnded(id: number): void {
+    this.#endedProcesses.push(id)
+  }
+
   /** @internal */
   add(batch: RawBatch): void {
+    for (const id of this.#endedThreads.splice(0)) this.#threads.delete(id)
+    for (const id of this.#endedProcesses.splice(0)) this.#processes.delete(id)
     for (const text of batch.strings) this.#strings.push(text)
     const { frames } = batch
     for (let i = 0; i < frames.kind.length; i++) this.#frames.push(this.#frame(frames, i))
