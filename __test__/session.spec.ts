@@ -90,6 +90,29 @@ withPython('batches are columns with growing tables', async (t) => {
   t.is(session.ended, 'stopped')
 })
 
+withPython('threads that have ended leave the tables but not the samples', async (t) => {
+  const pid = (await start(t, python!, 'threads')).process.pid!
+  let ended = 0
+  let most = 0
+  const packed = await attach(pid)
+  for await (const { tables, samples, events } of packed.batches()) {
+    most = Math.max(most, tables.threads.size - events.length)
+    for (const id of samples.thread) t.truthy(tables.threads.get(id))
+    ended += events.filter(({ type }) => type === 'thread-end').length
+    if (ended >= 20) break
+  }
+  t.true(most < 10, `${most} threads known after ${ended} have ended`)
+
+  const samples: Sample[] = []
+  ended = 0
+  for await (const event of await attach(pid)) {
+    if (event.type === 'sample') samples.push(event)
+    else if (event.type === 'thread-end' && ++ended === 10) break
+  }
+  t.true(samples.length > 0)
+  for (const { thread } of samples) t.is(thread.pid, pid)
+})
+
 withPython('a session tells what starts and ends, and ends with its target', async (t) => {
   const child = await start(t, python!, 'spin')
   const session = await attach(child.process.pid!)
