@@ -176,7 +176,13 @@ mod tests {
         let same = || Target { users: vec![1000; 3], groups: vec![1000; 3], ..Target::default() };
         let holder = || Target { permitted: Capabilities::BPF, ..same() };
         for (target, ours, cause, remedy) in [
-            (same(), Ourselves { reading: Passage::Refused, ..able() }, "seccomp", "seccomp=unconfined"),
+            (same(), Ourselves { reading: Passage::Refused, ..able() }, "seccomp", "outside of the sandbox"),
+            (
+                same(),
+                Ourselves { reading: Passage::Deadly, ..contained() },
+                "seccomp",
+                "--cap-add=SYS_PTRACE",
+            ),
             (Target { users: vec![0; 3], ..same() }, ours(), "runs as root", "as root, or run with sudo"),
             (Target { groups: vec![7; 3], ..same() }, ours(), "group", "sudo"),
             (holder(), ours(), "capabilities that we lack", "sudo"),
@@ -189,7 +195,11 @@ mod tests {
             (Target { other_user_namespace: true, ..same() }, able(), "user namespace", "host"),
             (
                 same(),
-                Ourselves { confined: Some("docker-default".into()), ..able() },
+                Ourselves {
+                    confined: Some("docker-default".into()),
+                    surroundings: Surroundings::Docker,
+                    ..able()
+                },
                 "docker-default",
                 "apparmor=unconfined",
             ),

@@ -133,6 +133,9 @@ impl Need {
         }
         // Only the container or the service itself, not what runs in it, can be rid of its filter and its profile.
         let inherited = !self.calls.is_empty() || self.unconfined;
+        if inherited && !ours.surroundings.is_container() && ours.surroundings != Surroundings::Service {
+            found.push(Remedy::new(Means::Other, "run it outside of the sandbox that confines it"));
+        }
         if !capabilities.is_empty() && !inherited && ours.bounding.contains(capabilities) {
             if !ours.no_new_privileges {
                 found.push(Remedy::new(Means::Sudo, "sudo env \"PATH=$PATH\" npx pyprof-rs"));
@@ -314,6 +317,8 @@ mod tests {
             "--cap-add=PERFMON --cap-add=BPF",
             "which opens Docker's filter"
         );
+        let host = ours(Surroundings::Host, need.capabilities);
+        assert_eq!(first(&need, &host).1, "run it outside of the sandbox that confines it");
         let podman = ours(Surroundings::Podman, Capabilities::NONE);
         assert!(first(&need, &podman).1.ends_with("seccomp=unconfined"));
         let service = ours(Surroundings::Service, both().capabilities);
