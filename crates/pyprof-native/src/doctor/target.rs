@@ -139,8 +139,9 @@ fn runtime_notes(runtimes: &[LocatedRuntime], executable: Option<&Path>) -> Vec<
             notes.push(note("embedded", text));
         }
         if first.found_by == "scan" {
-            notes
-                .push(note("stripped", "the interpreter has no symbols; it was found by searching its data"));
+            let text = "the interpreter has no symbols, or its file may not be read; it was found by searching \
+                        its data";
+            notes.push(note("no-symbols", text));
         }
     }
     if runtimes.len() > 1 {
