@@ -35,6 +35,20 @@ export interface RawThreadSnapshot {
   holdsGil?: boolean | null
   complete: boolean
   frames: RawFrameSnapshot[]
+  native?: RawNativeLook | null
+}
+
+export interface RawNativeLook {
+  complete: boolean
+  note: string
+  hasPython: boolean
+  waitsIn?: { number?: number | null; call: string; arguments: string[]; channel: string } | null
+}
+
+export interface RawSnapshotOptions {
+  locals: boolean
+  native: boolean
+  kernel: boolean
 }
 
 /** Lines and columns are 0 when unknown; columns are UTF-8 bytes plus 1. */
@@ -43,6 +57,7 @@ export interface RawFrameSnapshot {
   name: string
   qualifiedName: string
   file: string
+  module: string
   firstLine: number
   line: number
   endLine: number
@@ -192,7 +207,7 @@ export interface Binding {
   doctor(pid?: number): Promise<RawReport>
   processes(): Promise<RawProcess[]>
   processTree(pid: number): Promise<{ pid: number; ppid: number; command: string[] }[]>
-  snapshot(pid: number, locals: boolean): Promise<RawSnapshot>
+  snapshot(pid: number, options: RawSnapshotOptions): Promise<RawSnapshot>
   Session: {
     start(pid: number, options: RawSessionOptions, wake?: () => void): Promise<RawSession>
   }

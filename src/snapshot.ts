@@ -1,11 +1,18 @@
 import { binding } from './binding.js'
 import { checkPid, native } from './errors.js'
-import type { RawFrameSnapshot, RawSnapshot, RawThreadSnapshot } from './raw.js'
-import type { FrameSnapshot, Snapshot, ThreadSnapshot } from './types.js'
+import type { RawFrameSnapshot, RawNativeLook, RawSnapshot, RawThreadSnapshot } from './raw.js'
+import type { FrameSnapshot, NativeLook, Snapshot, ThreadSnapshot } from './types.js'
 
 export interface SnapshotOptions {
   /** Read arguments and locals too, as bounded text. Default: false. */
   locals?: boolean
+  /**
+   * Show native frames of blocked threads, and threads that run no Python. No thread is stopped, so none of one that
+   * runs are shown: `ThreadSnapshot.native` says so for each. Default: false.
+   */
+  native?: boolean
+  /** Show kernel frames of blocked threads, or the system call where they may not be seen. Default: false. */
+  kernel?: boolean
 }
 
 /**
@@ -15,7 +22,8 @@ export interface SnapshotOptions {
  */
 export async function snapshot(pid: number, options: SnapshotOptions = {}): Promise<Snapshot> {
   checkPid(pid)
-  return convert(await native(binding().snapshot(pid, options.locals ?? false)))
+  const { locals = false, native: withNative = false, kernel = false } = options
+  return convert(await native(binding().snapshot(pid, { locals, native: withNative, kernel })))
 }
 
 function convert(raw: RawSnapshot): Snapshot {
@@ -23,7 +31,7 @@ function convert(raw: RawSnapshot): Snapshot {
 }
 
 function convertThread({ tid, isMain, ...raw }: RawThreadSnapshot): ThreadSnapshot {
-  return {
+  const thread: ThreadSnapshot = {
     interpreter: raw.interpreter,
     name: raw.name,
     pythonId: raw.pythonId,
@@ -34,11 +42,20 @@ function convertThread({ tid, isMain, ...raw }: RawThreadSnapshot): ThreadSnapsh
     complete: raw.complete,
     frames: raw.frames.map(convertFrame),
   }
+  if (raw.native) thread.native = convertNative(raw.native)
+  return thread
 }
+
+function convertNative({ complete, note, hasPython, waitsIn }: RawNativeLook): NativeLook {
+  const wait = waitsIn && { ...waitsIn, number: waitsIn.number ?? null }
+  return { complete, note, python: hasPython, waitsIn: wait ?? null }
+}
+
+const KINDS = ['python', 'missing', 'native', 'kernel'] as const
 
 function convertFrame(raw: RawFrameSnapshot): FrameSnapshot {
   const frame: FrameSnapshot = {
-    kind: raw.kind === 1 ? 'missing' : 'python',
+    kind: KINDS[raw.kind]!,
     name: raw.name,
     qualifiedName: raw.qualifiedName,
     file: raw.file,
@@ -49,6 +66,7 @@ function convertFrame(raw: RawFrameSnapshot): FrameSnapshot {
     endColumn: offset(raw.endColumn),
     async: raw.isAsync,
   }
+  if (raw.module) frame.module = raw.module
   if (raw.locals) {
     frame.locals = raw.locals.map(({ name, isArgument, value }) => ({ name, argument: isArgument, value }))
   }

@@ -24,9 +24,10 @@ export interface ProcessInfo {
 
 /**
  * `python`: a Python function, module or class body. `missing`: stands for frames that ran but could not be
- * proven, so the stack was cut there. A missing frame is always the leaf.
+ * proven, so the stack was cut there. A missing frame is always the leaf. `native`: machine code of a program or
+ * library. `kernel`: code of the kernel.
  */
-export type FrameKind = 'python' | 'missing'
+export type FrameKind = 'python' | 'missing' | 'native' | 'kernel'
 
 /** All threads of a process at one moment. `pyprof-rs dump --json` prints exactly this. */
 export interface Snapshot {
@@ -44,7 +45,7 @@ export interface ThreadSnapshot {
   interpreter: number
   /** Python's name of the thread, else the kernel's. */
   name: string
-  /** `threading.get_ident()` */
+  /** `threading.get_ident()`; 0 for a thread without Python. */
   pythonId: number
   /** `threading.get_native_id()` as this pid namespace counts; `null` when unknown. */
   nativeId: number | null
@@ -57,17 +58,45 @@ export interface ThreadSnapshot {
   complete: boolean
   /** Root first, most recent call last; empty for a thread that runs no Python code. */
   frames: FrameSnapshot[]
+  /** Only when native or kernel frames were asked for. */
+  native?: NativeLook
+}
+
+/** How far a thread was seen below Python. */
+export interface NativeLook {
+  /** Native and Python frames are all there, in their true order. When false the Python frames stand alone. */
+  complete: boolean
+  /** Why they are not, or what kept the kernel's frames from being shown; empty when nothing is missing. */
+  note: string
+  /** It runs Python, or has. */
+  python: boolean
+  /** `null` while it runs. */
+  waitsIn: Wait | null
+}
+
+/** What a blocked thread waits in. */
+export interface Wait {
+  /** Number of the system call; `null` when it waits in none: a page fault, or it is stopped. */
+  number: number | null
+  /** Its name; empty when it waits in none. */
+  call: string
+  /** As far as they tell something, for example `fd=3 (pipe:[1234])`. */
+  arguments: string[]
+  /** The kernel function that waits; empty when the kernel does not tell. */
+  channel: string
 }
 
 /** Lines start at 1. Columns are offsets in UTF-8 bytes, starting at 0. `null`: unknown. */
 export interface FrameSnapshot {
   kind: FrameKind
-  /** `co_name`, for example `method` */
+  /** `co_name`, for example `method`; of native code the function, or its file and offset where nothing names it. */
   name: string
   /** `co_qualname`, for example `Class.method`, from CPython 3.11 on; else the same as `name` */
   qualifiedName: string
-  /** `co_filename` as the target spells it */
+  /** `co_filename` as the target spells it; of native code its source, where debug information names it, else empty. */
   file: string
+  /** The program, library or kernel module that holds native code. */
+  module?: string
   /** First line of the function. */
   firstLine: number | null
   /** Current line. */

@@ -104,11 +104,12 @@ export interface RawFrames {
 
 /** One frame; lines and columns are 0 when unknown, columns are UTF-8 bytes plus 1. */
 export interface RawFrameSnapshot {
-  /** 0 Python, 1 missing */
+  /** 0 Python, 1 missing, 2 native, 3 kernel */
   kind: number
   name: string
   qualifiedName: string
   file: string
+  module: string
   firstLine: number
   line: number
   endLine: number
@@ -145,6 +146,14 @@ export interface RawLocal {
 
 /** Which time counts. */
 export type RawMode = 'wall' | 'cpu' | 'gil'
+
+/** How far a thread was seen below Python. */
+export interface RawNativeLook {
+  complete: boolean
+  note: string
+  hasPython: boolean
+  waitsIn?: RawWait
+}
 
 /** Something unusual. */
 export interface RawNote {
@@ -264,6 +273,13 @@ export interface RawSnapshot {
   threads: Array<RawThreadSnapshot>
 }
 
+/** What to show besides Python's frames. */
+export interface RawSnapshotOptions {
+  locals: boolean
+  native: boolean
+  kernel: boolean
+}
+
 /** Stacks by id; 0 is the empty stack, a parent's id is below its child's. */
 export interface RawStacks {
   parent: Uint32Array
@@ -332,6 +348,8 @@ export interface RawThreadSnapshot {
   complete: boolean
   /** Root first */
   frames: Array<RawFrameSnapshot>
+  /** Unless native or kernel frames were asked for, `null` */
+  native?: RawNativeLook
 }
 
 /** What was seen in order of time; empty unless asked for. */
@@ -354,5 +372,13 @@ export interface RawVerdict {
   remedies: Array<RawRemedy>
 }
 
-/** Looks once at every thread of `pid`; `locals`: arguments and locals as bounded text too. */
-export declare function snapshot(pid: number, locals: boolean): Promise<RawSnapshot>
+/** What a blocked thread waits in. */
+export interface RawWait {
+  number?: number
+  call: string
+  arguments: Array<string>
+  channel: string
+}
+
+/** Looks once at every thread of `pid`. */
+export declare function snapshot(pid: number, options: RawSnapshotOptions): Promise<RawSnapshot>

@@ -30,10 +30,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   dump: {
     summary: "Show all threads' stacks of a process now",
-    usage: ['pyprof-rs dump <pid> [--locals] [--subprocesses] [--json]'],
+    usage: ['pyprof-rs dump <pid> [--native] [--kernel] [--locals] [--subprocesses] [--json]'],
     options: {
       pid: { short: 'p', value: 'PID', help: 'The process; the same as <pid>' },
       locals: { short: 'l', help: 'Show arguments and local variables' },
+      native: { short: 'n', help: 'Show native frames of threads that wait, and threads without Python' },
+      kernel: { short: 'k', help: 'Show kernel frames of threads that wait (root only), or the system call' },
       subprocesses: { short: 's', help: 'Show its children, and theirs, too' },
       json: { help: 'Print JSON as described by docs/dump.schema.json (with -s docs/tree.schema.json)' },
       help: HELP,

@@ -7,6 +7,7 @@ use pyprof_core::memory::ProcessMemory;
 use pyprof_core::process::thread_clock::{RunState, ThreadClock};
 use pyprof_core::process::threads;
 use pyprof_core::profile::FrameKind;
+use pyprof_core::python::frame::RawFrame;
 use pyprof_core::snapshot::{
     self, FrameSnapshot, NativeLook, Seen, Snapshot, SnapshotOptions, ThreadSnapshot,
 };
@@ -15,8 +16,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::blocked::WaitingThread;
 use crate::look::Caught;
-use crate::merge::{Merger, Problem, Slot, plumbing};
-use crate::symbols::Symbolizer;
+use crate::merge::{Merger, Problem, Slot};
+use crate::present::{self, Item, Shown};
+use crate::symbols::{NativeSymbol, Symbolizer};
 use crate::unwind::{NativeFrame, Unwinder};
 use crate::waits;
 
@@ -99,8 +101,6 @@ struct Dump {
     waiting: FxHashMap<i32, WaitingThread>,
     /// By address of the thread state
     done: FxHashMap<u64, Known>,
-    /// The file that holds the interpreter
-    interpreter: String,
 }
 
 impl Dump {
@@ -119,7 +119,6 @@ impl Dump {
             options,
             waiting: FxHashMap::default(),
             done: FxHashMap::default(),
-            interpreter: process.interpreter_file.clone(),
             process,
         })
     }
@@ -234,34 +233,17 @@ impl Dump {
     fn frames(
         &mut self,
         slots: &[Slot],
-        python: &[pyprof_core::python::frame::RawFrame],
+        python: &[RawFrame],
         native: &[NativeFrame],
         plain: SnapshotOptions,
     ) -> Vec<FrameSnapshot> {
-        let mut frames = Vec::with_capacity(slots.len());
-        for slot in slots {
-            match slot {
-                Slot::Python(index) => {
-                    frames.extend(snapshot::describe_frame(&self.process, &python[*index], plain));
-                }
-                Slot::Native(index) => self.name(&native[*index], &mut frames),
-            }
-        }
-        frames
-    }
-
-    fn name(&mut self, frame: &NativeFrame, frames: &mut Vec<FrameSnapshot>) {
-        for symbol in self.symbolizer.symbols(&self.unwinder, frame).iter() {
-            if plumbing::hides(symbol.name.as_deref(), symbol.module == self.interpreter) {
-                continue;
-            }
-            let name = symbol.name.as_ref().unwrap_or(&symbol.place).clone();
-            let mut frame = FrameSnapshot::without_python(FrameKind::Native, name);
-            frame.module.clone_from(&symbol.module);
-            frame.file = symbol.file.clone().unwrap_or_default();
-            frame.line = symbol.line;
-            frames.push(frame);
-        }
+        let items = Item::of(slots, native, &self.unwinder);
+        let shown = present::show(&items, &mut self.symbolizer, &self.process.interpreter_file);
+        let frame = |shown| match shown {
+            Shown::Python(index) => snapshot::describe_frame(&self.process, &python[index], plain),
+            Shown::Native(symbol) => Some(native_frame(symbol)),
+        };
+        shown.into_iter().filter_map(frame).collect()
     }
 
     /// Threads that have no Python thread state.
@@ -303,9 +285,8 @@ impl Dump {
             if !caught.held() {
                 continue;
             }
-            for frame in native.frames.iter().rev() {
-                self.name(frame, &mut snapshot.frames);
-            }
+            let slots: Vec<Slot> = (0..native.frames.len()).rev().map(Slot::Native).collect();
+            snapshot.frames = self.frames(&slots, &[], &native.frames, SnapshotOptions::default());
             snapshot.frames.extend(kernel);
             let note = if native.complete { obstacle } else { explain(Problem::NativeCut) };
             snapshot.native = Some(NativeLook {
@@ -322,6 +303,14 @@ impl Dump {
         snapshot.native = Some(NativeLook { note: RUNS.into(), ..NativeLook::default() });
         snapshot
     }
+}
+
+fn native_frame(symbol: NativeSymbol) -> FrameSnapshot {
+    let mut frame = FrameSnapshot::without_python(FrameKind::Native, symbol.name.unwrap_or(symbol.place));
+    frame.module = symbol.module;
+    frame.file = symbol.file.unwrap_or_default();
+    frame.line = symbol.line;
+    frame
 }
 
 fn explain(problem: Problem) -> &'static str {

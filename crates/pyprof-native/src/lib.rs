@@ -17,6 +17,7 @@ pub mod look;
 pub mod merge;
 pub mod modules;
 pub mod perf;
+pub mod present;
 pub mod regs;
 pub mod rights;
 pub mod stack;

@@ -4,7 +4,8 @@ use napi::Env;
 use napi::bindgen_prelude::PromiseRaw;
 use napi_derive::napi;
 use pyprof_core::profile::FrameKind;
-use pyprof_core::snapshot::{self, FrameSnapshot, Local, Snapshot, SnapshotOptions, ThreadSnapshot};
+use pyprof_core::snapshot::{FrameSnapshot, Local, NativeLook, Snapshot, ThreadSnapshot, Wait};
+use pyprof_native::dump::{self, DumpOptions};
 
 use crate::promise;
 
@@ -33,16 +34,45 @@ pub struct RawThreadSnapshot {
     pub complete: bool,
     /// Root first
     pub frames: Vec<RawFrameSnapshot>,
+    /// Unless native or kernel frames were asked for, `null`
+    pub native: Option<RawNativeLook>,
+}
+
+/// How far a thread was seen below Python.
+#[napi(object)]
+pub struct RawNativeLook {
+    pub complete: bool,
+    pub note: String,
+    pub has_python: bool,
+    pub waits_in: Option<RawWait>,
+}
+
+/// What a blocked thread waits in.
+#[napi(object)]
+pub struct RawWait {
+    pub number: Option<f64>,
+    pub call: String,
+    pub arguments: Vec<String>,
+    pub channel: String,
+}
+
+/// What to show besides Python's frames.
+#[napi(object)]
+pub struct RawSnapshotOptions {
+    pub locals: bool,
+    pub native: bool,
+    pub kernel: bool,
 }
 
 /// One frame; lines and columns are 0 when unknown, columns are UTF-8 bytes plus 1.
 #[napi(object)]
 pub struct RawFrameSnapshot {
-    /// 0 Python, 1 missing
+    /// 0 Python, 1 missing, 2 native, 3 kernel
     pub kind: u32,
     pub name: String,
     pub qualified_name: String,
     pub file: String,
+    pub module: String,
     pub first_line: u32,
     pub line: u32,
     pub end_line: u32,
@@ -90,6 +120,29 @@ impl From<ThreadSnapshot> for RawThreadSnapshot {
             holds_gil: thread.holds_gil,
             complete: thread.complete,
             frames: thread.frames.into_iter().map(RawFrameSnapshot::from).collect(),
+            native: thread.native.map(RawNativeLook::from),
+        }
+    }
+}
+
+impl From<NativeLook> for RawNativeLook {
+    fn from(look: NativeLook) -> Self {
+        Self {
+            complete: look.complete,
+            note: look.note,
+            has_python: look.has_python,
+            waits_in: look.waits_in.map(RawWait::from),
+        }
+    }
+}
+
+impl From<Wait> for RawWait {
+    fn from(wait: Wait) -> Self {
+        Self {
+            number: wait.number.map(|number| number as f64),
+            call: wait.call,
+            arguments: wait.arguments,
+            channel: wait.channel,
         }
     }
 }
@@ -101,6 +154,7 @@ impl From<FrameSnapshot> for RawFrameSnapshot {
             name: frame.name,
             qualified_name: frame.qualified_name,
             file: frame.file,
+            module: frame.module,
             first_line: frame.first_line,
             line: frame.line,
             end_line: frame.end_line,
@@ -118,8 +172,13 @@ impl From<Local> for RawLocal {
     }
 }
 
-/// Looks once at every thread of `pid`; `locals`: arguments and locals as bounded text too.
+/// Looks once at every thread of `pid`.
 #[napi(catch_unwind, ts_return_type = "Promise<RawSnapshot>")]
-pub fn snapshot(env: &Env, pid: i32, locals: bool) -> napi::Result<PromiseRaw<'_, RawSnapshot>> {
-    promise::run(env, move || Ok(snapshot::take(pid, SnapshotOptions { locals })?.into()))
+pub fn snapshot(
+    env: &Env,
+    pid: i32,
+    options: RawSnapshotOptions,
+) -> napi::Result<PromiseRaw<'_, RawSnapshot>> {
+    let RawSnapshotOptions { locals, native, kernel } = options;
+    promise::run(env, move || Ok(dump::take(pid, DumpOptions { locals, native, kernel })?.into()))
 }

@@ -1,6 +1,13 @@
 import { snapshot } from '../../snapshot.js'
 import { snapshotTree } from '../../tree.js'
-import type { FrameSnapshot, ProcessSnapshot, Snapshot, ThreadSnapshot, TreeSnapshot } from '../../types.js'
+import type {
+  FrameSnapshot,
+  NativeLook,
+  ProcessSnapshot,
+  Snapshot,
+  ThreadSnapshot,
+  TreeSnapshot,
+} from '../../types.js'
 import { UsageError } from '../exit.js'
 import { parse, pidOf } from '../options.js'
 import { plain } from '../terminal/plain.js'
@@ -10,7 +17,8 @@ export async function run(args: string[]): Promise<number> {
   const pid = pidOf('dump', parsed)
   if (pid === undefined || parsed.program) throw new UsageError('dump needs a pid', 'dump')
   const { json, subprocesses } = parsed.values
-  const options = { locals: parsed.values['locals'] === true }
+  const { locals, native, kernel } = parsed.values
+  const options = { locals: locals === true, native: native === true, kernel: kernel === true }
   if (subprocesses) {
     const tree = await snapshotTree(pid, options)
     process.stdout.write(json ? print(tree) : tree.processes.map(renderProcess).join('\n'))
@@ -48,7 +56,7 @@ function renderSnapshot({ pythonVersion, executable, threads }: Snapshot): strin
 
 function renderThread(thread: ThreadSnapshot): string {
   const facts = [
-    `python id 0x${thread.pythonId.toString(16)}`,
+    ...(thread.native?.python === false ? ['no Python'] : [`python id 0x${thread.pythonId.toString(16)}`]),
     `native id ${thread.nativeId ?? 'unknown'}`,
     thread.onCpu ? 'on CPU' : 'waiting',
   ]
@@ -56,7 +64,16 @@ function renderThread(thread: ThreadSnapshot): string {
   if (thread.holdsGil) facts.push('holds the GIL')
   if (thread.interpreter !== 0) facts.push(`interpreter ${thread.interpreter}`)
   const head = `Thread "${plain(thread.name)}" (${facts.join(', ')})\n`
-  return head + (thread.frames.length === 0 ? '  [no Python frames]\n' : renderFrames(thread.frames))
+  const frames = thread.frames.length === 0 ? '  [no Python frames]\n' : renderFrames(thread.frames)
+  return head + frames + renderNative(thread.native)
+}
+
+/** What the thread waits in, and what could not be shown. */
+function renderNative(native: NativeLook | undefined): string {
+  if (!native) return ''
+  const { complete, note, waitsIn } = native
+  const call = waitsIn?.call ? `  waits in ${waitsIn.call}(${waitsIn.arguments.map(plain).join(', ')})\n` : ''
+  return call + (note ? `  [${complete ? '' : 'no native frames: '}${note}]\n` : '')
 }
 
 /** Deep recursion repeats a frame thousands of times; as in a traceback, three are shown and the rest counted. */
@@ -88,10 +105,18 @@ function renderFrame(frame: FrameSnapshot): string {
   if (frame.kind === 'missing') {
     return '  [missing: stack cut] frames below here changed while they were read\n'
   }
+  if (frame.kind === 'native' || frame.kind === 'kernel') return renderNativeFrame(frame)
   const where = frame.line === null ? '' : `, line ${frame.line}`
   const name = `${frame.async ? 'async ' : ''}${plain(frame.qualifiedName)}`
   const locals = (frame.locals ?? []).map(
     (local) => `      ${local.argument ? 'argument ' : ''}${plain(local.name)} = ${plain(local.value)}\n`,
   )
   return `  File "${plain(frame.file)}"${where}, in ${name}\n${locals.join('')}`
+}
+
+function renderNativeFrame({ kind, name, file, line, module }: FrameSnapshot): string {
+  const source = file ? `, ${file}${line === null ? '' : `:${line}`}` : ''
+  const where =
+    kind === 'kernel' && module === 'kernel' ? '' : ` (${plain(`${module?.split('/').at(-1)}${source}`)})`
+  return `  ${kind} ${plain(name)}${where}\n`
 }

@@ -93,9 +93,10 @@ impl Evaluations {
     }
 }
 
-/// The frame or the registers it works with hold `object`.
+/// The frame or the registers it works with hold `object`. Of a blocked thread the kernel does not tell the registers: one
+/// that nothing called from the frame has put away may hold it.
 fn holds(frame: &NativeFrame, object: u64, stack: &StackCopy) -> bool {
-    frame.kept.contains(&object) || in_frame(frame, object, stack)
+    frame.kept.contains(&object) || in_frame(frame, object, stack) || frame.keeps_unknown
 }
 
 fn in_frame(frame: &NativeFrame, object: u64, stack: &StackCopy) -> bool {

@@ -96,6 +96,13 @@ pub fn hides(name: Option<&str>, of_interpreter: bool) -> bool {
     }
 }
 
+/// Whether a file is the C library: without symbols, its frames below the first one shown can only be its way to `main`.
+#[must_use]
+pub fn is_c_library(module: &str) -> bool {
+    let name = module.rsplit('/').next().unwrap_or_default();
+    ["libc.so", "libc-", "ld-musl"].iter().any(|start| name.starts_with(start))
+}
+
 #[cfg(test)]
 mod tests {
     use super::hides;

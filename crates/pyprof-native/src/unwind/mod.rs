@@ -37,8 +37,10 @@ const MAX_FRAMES: usize = 1 << 19;
 const MAX_RULES: usize = 1 << 17;
 /// The mappings are read again for an unknown address, but not more often than this.
 const REFRESH_PAUSE: Duration = Duration::from_millis(500);
-/// Places where a lost frame pointer is looked for in one stack.
+/// Values of a lost frame pointer that are followed in one stack.
 const MAX_GUESSES: usize = 64;
+/// How far above the stack pointer a frame pointer may be, in bytes.
+const MAX_SEARCH: u64 = 64 << 10;
 /// Callee-saved registers of the largest supported architecture.
 const KEPT: usize = 11;
 
@@ -57,6 +59,8 @@ pub struct NativeFrame {
     pub function: u64,
     /// Callee-saved registers as this frame had them, 0 for what is unknown
     pub kept: [u64; KEPT],
+    /// One of them is unknown: no frame below has put it away
+    pub keeps_unknown: bool,
 }
 
 impl NativeFrame {
@@ -162,7 +166,7 @@ impl Unwinder {
 
     /// The same, with what is known about the evaluation function: it leads through code made at run time.
     pub fn unwind_with(&mut self, regs: &UserRegs, stack: &StackCopy, hints: Hints<'_>) -> Unwound {
-        let mut walk = Walk { frames: Vec::new(), regs: *regs, called: false };
+        let mut walk = Walk { frames: Vec::new(), regs: *regs, called: false, guessed: false };
         let mut stop = self.walk(&mut walk, stack, hints);
         if stop == Stop::NeedsRegister(arch::FRAME_POINTER) {
             stop = self.find_frame_pointer(&mut walk, stack, hints).unwrap_or(stop);
@@ -191,6 +195,7 @@ impl Unwinder {
             cfa: regs.sp,
             function: 0,
             kept: [0; KEPT],
+            keeps_unknown: arch::KEPT.iter().any(|register| regs.get(*register).is_none()),
         };
         for (slot, register) in frame.kept.iter_mut().zip(arch::KEPT) {
             *slot = regs.get(register).unwrap_or(0);
@@ -217,7 +222,7 @@ impl Unwinder {
         }
         // Where a thread begins there is no caller, and some C libraries say so by a zero.
         if caller.ip == 0 {
-            return Err(Stop::Root);
+            return Err(if walk.guessed { Stop::Nonsense } else { Stop::Root });
         }
         walk.called = !rule.is_signal;
         walk.regs = caller;
@@ -260,31 +265,37 @@ impl Unwinder {
         Some(())
     }
 
-    /// The last frame of `walk` needs a frame pointer that nobody knows. It points to where the caller's frame pointer
-    /// and the return address lie: such pairs are tried, the nearest first, until one leads to the thread's root.
+    /// The last frame of `walk` needs a frame pointer that nobody knows. Values are tried, the nearest first: the return
+    /// address that one leads to must be that of a call to this function, and the way on must reach the thread's root.
+    /// Calls that name the function come first: what is left over from earlier calls can look like one through a pointer.
     fn find_frame_pointer(&mut self, walk: &mut Walk, stack: &StackCopy, hints: Hints<'_>) -> Option<Stop> {
         let last = walk.frames.pop()?;
-        let function = last.function;
-        let mut guesses = 0;
-        let mut address = last.sp.next_multiple_of(8);
-        while guesses < MAX_GUESSES {
-            let (Some(saved), Some(back)) = (stack.word(address), stack.word(address + 8)) else { break };
-            // The outermost code with frame pointers may have found anything in the register.
-            let plausible = saved == 0 || saved > address && stack.contains(saved) && saved.is_multiple_of(8);
-            if plausible
-                && self.calls.find(&self.modules, arch::plain(back)).is_some()
-                && self.calls.may_call(&self.modules, arch::plain(back), function)
-            {
+        let (rule, _) = self.rule(last.lookup())?;
+        let rule = rule.clone();
+        for named in [true, false] {
+            let mut guesses = 0;
+            let mut address = last.sp.next_multiple_of(8);
+            while stack.contains(address) && address - last.sp < MAX_SEARCH && guesses < MAX_GUESSES {
+                let mut regs = walk.regs;
+                regs.set(arch::FRAME_POINTER, Some(address));
+                address += 8;
+                let caller = rule.cfa(&regs, stack).and_then(|cfa| rule.caller(cfa, &regs, stack));
+                let Ok(caller) = caller else { continue };
+                if caller.sp <= last.sp
+                    || !self.calls.may_call(&self.modules, caller.ip, last.function, named)
+                {
+                    continue;
+                }
                 guesses += 1;
                 let mut attempt = walk.clone();
-                attempt.regs.set(arch::FRAME_POINTER, Some(address));
+                attempt.regs = regs;
+                attempt.guessed = true;
                 let stop = self.walk(&mut attempt, stack, hints);
                 if stop == Stop::Root {
                     *walk = attempt;
                     return Some(stop);
                 }
             }
-            address += 8;
         }
         walk.frames.push(last);
         None
@@ -297,6 +308,8 @@ struct Walk {
     frames: Vec<NativeFrame>,
     regs: UserRegs,
     called: bool,
+    /// It rests on a guess
+    guessed: bool,
 }
 
 /// The caller's frame pointer and the return address lie side by side where the frame pointer points to.

@@ -9,6 +9,9 @@ const HOT_FOR: u32 = 64;
 const MAX_IDLE: usize = 48;
 /// The same where every frame is an object of its own (3.8 to 3.10): one for each function in use.
 const MAX_IDLE_OBJECTS: usize = 192;
+/// An address that was suspected or seen so few looks ago stays, however many there are: a stack through hundreds of
+/// entries from C is only whole once all of them have been read together.
+const FRESH: u32 = 3;
 /// Looks after which an address is dropped that no stack has ever gone through. Not sooner: reading such places
 /// before the hot part has been measured to help, as a longer warm-up.
 const UNCONFIRMED_FOR: u32 = 4096;
@@ -102,7 +105,7 @@ impl Loose {
         let mut ages: Vec<u32> = self.frames.iter().map(|frame| round.wrapping_sub(frame.seen)).collect();
         let keep = in_stack + self.max_idle * 3 / 4;
         let (_, &mut limit, _) = ages.select_nth_unstable(keep);
-        self.frames.retain(|frame| round.wrapping_sub(frame.seen) < limit.max(1));
+        self.frames.retain(|frame| round.wrapping_sub(frame.seen) < limit.max(FRESH));
     }
 
     /// The ranges to copy twice, and those at rest, for frames of `len` bytes.

@@ -337,21 +337,27 @@ impl ThreadReader {
         }
     }
 
-    /// Follows the frames from `address` on until one that is known; says whether there was a new one.
+    /// Follows the frames from `address` on until one that is known; says whether there was a new one. Behind an entry
+    /// marker it goes on through frames of the data stack: below may lie more markers than looks would find one by one.
     fn explore(&mut self, memory: &dyn RemoteMemory, decoder: &FrameDecoder, mut address: u64) -> bool {
         let mut bytes = vec![0; decoder.prefix()];
         let mut new = FxHashSet::default();
         let mut order = Vec::new();
-        while order.len() < MAX_EXPLORE {
+        let mut behind_marker = false;
+        while new.len() < MAX_EXPLORE {
+            let in_chunk = self.chunks.iter().any(|chunk| chunk.holds(address));
             let known = address == 0
                 || !address.is_multiple_of(8)
                 || self.loose.knows(address)
-                || self.chunks.iter().any(|chunk| chunk.holds(address));
+                || in_chunk && !behind_marker;
             if known || memory.read_exact(address, &mut bytes).is_err() || !new.insert(address) {
                 break;
             }
             let Some(frame) = decoder.decode(address, &bytes) else { break };
-            order.push(address);
+            if !in_chunk {
+                order.push(address);
+                behind_marker = frame.is_marker();
+            }
             address = frame.previous;
         }
         self.loose.suspect(&order);
