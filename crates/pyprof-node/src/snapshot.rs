@@ -172,6 +172,12 @@ impl From<Local> for RawLocal {
     }
 }
 
+impl From<RawSnapshotOptions> for DumpOptions {
+    fn from(options: RawSnapshotOptions) -> Self {
+        Self { locals: options.locals, native: options.native, kernel: options.kernel }
+    }
+}
+
 /// Looks once at every thread of `pid`.
 #[napi(catch_unwind, ts_return_type = "Promise<RawSnapshot>")]
 pub fn snapshot(
@@ -179,6 +185,5 @@ pub fn snapshot(
     pid: i32,
     options: RawSnapshotOptions,
 ) -> napi::Result<PromiseRaw<'_, RawSnapshot>> {
-    let RawSnapshotOptions { locals, native, kernel } = options;
-    promise::run(env, move || Ok(dump::take(pid, DumpOptions { locals, native, kernel })?.into()))
+    promise::run(env, move || Ok(dump::take(pid, options.into())?.into()))
 }
