@@ -25,7 +25,8 @@ pub struct MappedPart {
 
 impl Source {
     /// The parts of the file behind `mapping` that the process has mapped near it and has not changed.
-    pub(super) fn memory(memory: ProcessMemory, mapping: &Mapping, all: &[Mapping]) -> Self {
+    #[must_use]
+    pub fn memory(memory: ProcessMemory, mapping: &Mapping, all: &[Mapping]) -> Self {
         let same = |other: &&Mapping| {
             (other.device, other.inode, &other.path) == (mapping.device, mapping.inode, &mapping.path)
                 && other.permissions.read

@@ -23,6 +23,7 @@ type Slice<'a> = EndianSlice<'a, LittleEndian>;
 #[derive(Debug)]
 pub struct CfiTable {
     bytes: Vec<u8>,
+    eh_frame_address: u64,
     bases: BaseAddresses,
     finder: Finder,
 }
@@ -62,14 +63,14 @@ impl CfiTable {
             let mut frames = EhFrame::new(&bytes, LittleEndian);
             frames.set_address_size(ADDRESS_SIZE);
             let finder = Finder::Own(index(&frames, &bases));
-            return Some(Self { bytes, bases, finder });
+            return Some(Self { bytes, eh_frame_address: section.address, bases, finder });
         }
         let section = elf.section_in_file(".debug_frame").filter(|section| !section.compressed)?;
         let bytes = bytes(file, section.offset, section.size)?;
         let mut frames = DebugFrame::new(&bytes, LittleEndian);
         frames.set_address_size(ADDRESS_SIZE);
         let finder = Finder::OwnOfDebugFrame(index(&frames, &bases));
-        Some(Self { bytes, bases, finder })
+        Some(Self { bytes, eh_frame_address: 0, bases, finder })
     }
 
     /// Both tables as the program headers name them: they are there even when all section headers are gone.
@@ -85,7 +86,8 @@ impl CfiTable {
         // Without its section header the end is not known; what follows is never looked at.
         let section = elf.section_in_file(".eh_frame").filter(|section| section.address == address);
         let bytes = bytes(file, offset, section.map_or(rest, |section| section.size.min(rest)))?;
-        Some(Self { bytes, bases: bases.set_eh_frame(address), finder: Finder::Linker(header) })
+        let bases = bases.set_eh_frame(address);
+        Some(Self { bytes, eh_frame_address: address, bases, finder: Finder::Linker(header) })
     }
 
     /// The rule at `address` (of the file); `None` where no function is described.
@@ -94,10 +96,12 @@ impl CfiTable {
             Finder::Linker(header) => {
                 let header = EhFrameHdr::new(header, LittleEndian).parse(&self.bases, ADDRESS_SIZE).ok()?;
                 let frames = self.eh_frame();
-                let entry = header
-                    .table()?
-                    .fde_for_address(&frames, &self.bases, address, EhFrame::cie_from_offset)
-                    .ok()?;
+                let entry = header.table()?.lookup(address, &self.bases).ok()?.direct().ok()?;
+                // Where an entry is said to be is the file's word: it may be anywhere.
+                let offset = entry.checked_sub(self.eh_frame_address)?;
+                let offset = usize::try_from(offset).ok().filter(|offset| *offset < self.bytes.len())?;
+                let entry =
+                    frames.fde_from_offset(&self.bases, offset.into(), EhFrame::cie_from_offset).ok()?;
                 self.read_rule(&frames, &entry, address, context)
             }
             Finder::Own(index) => self.indexed(&self.eh_frame(), index, address, context),
@@ -211,4 +215,63 @@ fn bytes<F: ReadAt + ?Sized>(file: &F, offset: u64, size: u64) -> Option<Vec<u8>
     let mut bytes = vec![0; size as usize];
     file.read_exact_at(&mut bytes, offset).ok()?;
     Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use pyprof_core::memory::{ProcessMemory, RemoteMemory};
+    use pyprof_core::process::maps;
+
+    use super::*;
+
+    /// A small program with unwind information that every process has: the kernel's.
+    fn vdso() -> Vec<u8> {
+        let pid = std::process::id() as i32;
+        let maps = maps::read(pid).unwrap();
+        let vdso =
+            maps.iter().find(|map| map.path.as_deref().is_some_and(|path| path.as_os_str() == "[vdso]"));
+        let vdso = vdso.unwrap();
+        ProcessMemory::new(pid).read_vec(vdso.start, vdso.len() as usize).unwrap()
+    }
+
+    fn rules(bytes: &[u8]) -> Option<usize> {
+        let elf = Elf::parse(bytes)?;
+        let table = CfiTable::read(&elf, bytes)?;
+        let mut context = CfiContext::default();
+        let size = bytes.len() as u64;
+        Some((0..size).step_by(16).filter(|address| table.rule(*address, &mut context).is_some()).count())
+    }
+
+    #[test]
+    fn rules_are_found_with_the_linkers_index_and_without() {
+        let mut bytes = vdso();
+        let with = rules(&bytes).unwrap();
+        assert!(with > 10);
+        // The program header that names the index becomes one of no kind that is known.
+        let elf = Elf::parse(&bytes[..]).unwrap();
+        let address = elf.eh_frame_hdr().unwrap().address.to_le_bytes();
+        let header = [address, address].concat(); // its offset and its address
+        let at = bytes.windows(16).position(|window| window == header).unwrap();
+        bytes[at - 8..at - 4].fill(0x66);
+        assert!(Elf::parse(&bytes[..]).unwrap().eh_frame_hdr().is_none());
+        assert_eq!(rules(&bytes), Some(with));
+    }
+
+    proptest! {
+        #[test]
+        fn no_lie_in_a_file_does_harm(
+            changes in prop::collection::vec((0usize..8192, any::<u8>()), 1..200),
+            length in 64usize..8192,
+        ) {
+            let mut bytes = vdso();
+            let size = bytes.len();
+            for (at, byte) in changes {
+                if at >= 20 { bytes[at % size] = byte; }
+            }
+            let _ = rules(&bytes);
+            bytes.truncate(length);
+            let _ = rules(&bytes);
+        }
+    }
 }

@@ -324,3 +324,77 @@ fn caller_by_frame_pointer(frame: u64, regs: &UserRegs, stack: &StackCopy) -> Op
     }
     Some(caller)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::blocked::read_stack;
+
+    fn ourselves() -> Unwinder {
+        Unwinder::new(std::process::id() as i32).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_stack_of_lies_ends(
+            words in prop::collection::vec(any::<u64>(), 0..512),
+            small in prop::collection::vec(0u64..4096, 0..512),
+            skip in 0u64..64,
+        ) {
+            let mut unwinder = ourselves();
+            let code = a_stack_of_lies_ends as *const () as u64;
+            let sp = 0x7000_0000_0000u64;
+            // Words that look like addresses of this very stack and of our own code.
+            let near = small.iter().flat_map(|word| [sp + word * 8, code + word]);
+            let bytes: Vec<u8> = words.iter().copied().chain(near).flat_map(u64::to_le_bytes).collect();
+            let stack = StackCopy { sp, bytes };
+            for ip in [code + skip, 0, u64::MAX, sp] {
+                let mut regs = UserRegs::new(ip, sp + skip);
+                let unwound = unwinder.unwind(&regs, &stack);
+                prop_assert!(unwound.frames.windows(2).all(|pair| pair[0].sp <= pair[1].sp));
+                for register in 0..33 {
+                    regs.set(register, Some(sp.wrapping_add(skip * u64::from(register))));
+                }
+                let markers = [sp + 64, sp + 128];
+                let evaluation = Some(Evaluation { lookup: code + 32, marker_to_cfa: skip * 8 });
+                unwinder.unwind_with(&regs, &stack, Hints { markers: &markers, evaluation });
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_rules_come_from_a_file_and_from_memory() {
+        let unwinder = ourselves();
+        let maps = pyprof_core::process::maps::read(std::process::id() as i32).unwrap();
+        let here = ourselves as *const () as u64;
+        let mapping = maps.iter().find(|mapping| mapping.contains(here)).unwrap();
+        let code = unwinder.modules().at(here).unwrap();
+        let library = code.library.as_ref().unwrap();
+        let memory = pyprof_core::memory::ProcessMemory::new(std::process::id() as i32);
+        let image = crate::modules::Source::memory(memory, mapping, &maps);
+        let image = crate::modules::Library::new(String::new(), image, library.root.clone()).unwrap();
+        let mut context = CfiContext::default();
+        let address = here - code.bias;
+        let rule = library.cfi().unwrap().rule(address, &mut context);
+        assert!(rule.is_some());
+        assert_eq!(image.cfi().unwrap().rule(address, &mut context), rule);
+        assert_eq!(image.elf.code_bias(mapping.start, mapping.offset), Some(code.bias));
+    }
+
+    #[test]
+    fn a_copy_that_is_too_short_says_which_word_is_missing() {
+        let mut unwinder = ourselves();
+        let here = 0u64;
+        let sp = (&raw const here) as u64 & !15;
+        let whole = read_stack(unwinder.modules().memory(), sp, 1 << 20);
+        let code = ourselves as *const () as u64;
+        let stack = StackCopy { sp, bytes: whole.bytes[..16].to_vec() };
+        let unwound = unwinder.unwind(&UserRegs::new(code + 64, sp), &stack);
+        assert!(!unwound.complete);
+        assert_eq!(unwound.frames.len(), 1);
+        assert!(matches!(unwound.stop, Stop::Unread(_) | Stop::NeedsRegister(_)), "{:?}", unwound.stop);
+    }
+}
