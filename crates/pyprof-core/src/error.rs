@@ -62,7 +62,7 @@ pub enum Error {
         detail: String,
     },
     /// The engine asked for cannot be used here.
-    #[error("the engine `{engine}` cannot be used on process {pid}: {reason}")]
+    #[error("engine `{engine}` on process {pid}: {reason}")]
     Engine {
         /// The process
         pid: i32,

@@ -11,6 +11,7 @@ pub mod blocked;
 pub mod bpf;
 pub mod doctor;
 pub mod dump;
+pub mod engine;
 pub mod interrupts;
 pub mod kernel;
 pub mod look;

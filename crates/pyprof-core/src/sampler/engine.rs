@@ -62,15 +62,8 @@ pub trait Probe: fmt::Debug + Send {
     fn covers(&self, tid: i32) -> bool;
 
     /// What belongs into the stack of a look beside Python's frames; `None`: nothing that is certain. `python`: root
-    /// first, entry markers included, empty for a thread without a Python state. `rests`: the thread is blocked, and
-    /// was all through the look.
-    fn extend(
-        &mut self,
-        process: &Attached,
-        tid: i32,
-        rests: bool,
-        python: &[RawFrame],
-    ) -> Option<Vec<Place>>;
+    /// first, entry markers included, empty for a thread without a Python state.
+    fn extend(&mut self, process: &Attached, thread: Seen, python: &[RawFrame]) -> Option<Vec<Place>>;
 
     /// Whether threads without a Python state are shown too.
     fn shows_all_threads(&self) -> bool;
@@ -78,8 +71,22 @@ pub trait Probe: fmt::Debug + Send {
     /// What [`Place::Other`] means. The same number always means the same.
     fn other(&self, number: u32) -> OtherFrame<'_>;
 
+    /// Stacks so far whose native side could not be followed, or not be merged with Python's.
+    fn unmerged(&self) -> u64;
+
     /// Interrupts that were lost so far.
     fn lost(&self) -> u64;
+}
+
+/// A thread as a look saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Kernel thread id in our pid namespace
+    pub tid: i32,
+    /// Its Python thread state; 0 for none
+    pub state: u64,
+    /// It is blocked, and was all through the look
+    pub rests: bool,
 }
 
 /// One place in a stack.

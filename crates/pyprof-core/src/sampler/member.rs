@@ -4,7 +4,7 @@ use std::io;
 
 use rustc_hash::FxHashMap;
 
-use super::engine::{Interrupt, Place, Probe};
+use super::engine::{Interrupt, Place, Probe, Seen};
 use super::frames::Frames;
 use super::others::Others;
 use super::sink::Sink;
@@ -40,6 +40,8 @@ pub struct Member {
     names_at: u64,
     looks: Vec<Look>,
     interrupts: Vec<Interrupt>,
+    /// Lost interrupts and unmerged stacks that are in the statistics
+    counted: (u64, u64),
     /// When it was last looked at, on the session's clock
     before: u64,
 }
@@ -71,6 +73,7 @@ impl Member {
             names_at: 0,
             looks: Vec::new(),
             interrupts: Vec::new(),
+            counted: (0, 0),
             before: now,
         }
     }
@@ -100,9 +103,11 @@ impl Member {
         // Before the look, so that their code objects are named by what is known after them.
         self.interrupts.clear();
         if let Some(probe) = &mut self.probe {
-            let lost = probe.lost();
             probe.interrupts(&self.process, &mut self.interrupts);
-            stats.lost_interrupts += probe.lost() - lost;
+            let (lost, unmerged) = (probe.lost(), probe.unmerged());
+            stats.lost_interrupts += lost - self.counted.0;
+            stats.unmerged += unmerged - self.counted.1;
+            self.counted = (lost, unmerged);
         }
         self.look(stats)?;
         let looks = std::mem::take(&mut self.looks);
@@ -231,7 +236,7 @@ impl Member {
         let tid = thread.tid();
         let rested = thread.resting_stack();
         let running = thread.is_running_now();
-        let rests = thread.was_blocked();
+        let seen = Seen { tid, state: look.address, rests: thread.was_blocked() };
         let stack = match (stack, rested) {
             (None, _) => None,
             (_, Some(stack)) => Some(stack),
@@ -239,9 +244,13 @@ impl Member {
                 // What cannot be read is named so; that the process is gone shows in the next look.
                 let _ = self.process.learn_codes(look.interpreter, &look.stack);
                 let places = match &mut self.probe {
-                    Some(probe) if !cut => probe.extend(&self.process, tid, rests, &look.stack),
+                    Some(probe) if !cut => probe.extend(&self.process, seen, &look.stack),
                     _ => None,
                 };
+                // What was read of a thread that ran meanwhile is of another moment.
+                let thread = self.threads.get(&look.address);
+                let rests = thread.is_some_and(SampledThread::still_rests);
+                let places = places.filter(|_| !seen.rests || rests);
                 let id = match (places, &self.probe) {
                     (Some(places), Some(probe)) => {
                         let other = |number| probe.other(number);
@@ -312,7 +321,7 @@ impl Member {
         };
         let (process, codes, frames) = (&self.process, &self.process.codes, &mut self.frames);
         self.others.add(moment, options, sink, stats, |tid, sink: &mut Sink| -> Option<StackId> {
-            let places = probe.extend(process, tid, true, &[])?;
+            let places = probe.extend(process, Seen { tid, state: 0, rests: true }, &[])?;
             Some(frames.mixed_stack((&[], &places), codes, |number| probe.other(number), sink))
         });
     }

@@ -126,6 +126,8 @@ pub struct Stats {
     pub lost: u64,
     /// Interrupts of threads that were lost because the sampler came too late
     pub lost_interrupts: u64,
+    /// Stacks whose native side could not be followed, or not be merged with Python's
+    pub unmerged: u64,
 }
 
 /// Why a session ended.
@@ -178,6 +180,7 @@ impl Stats {
             cpu_ns: self.cpu_ns.saturating_sub(earlier.cpu_ns),
             extra_reads: self.extra_reads.saturating_sub(earlier.extra_reads),
             lost: self.lost.saturating_sub(earlier.lost),
+            unmerged: self.unmerged.saturating_sub(earlier.unmerged),
             lost_interrupts: self.lost_interrupts.saturating_sub(earlier.lost_interrupts),
             processes: self.processes,
             threads: self.threads,

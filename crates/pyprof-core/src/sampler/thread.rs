@@ -127,6 +127,13 @@ impl SampledThread {
         self.counts_by_interrupts
     }
 
+    /// It has been blocked ever since.
+    #[must_use]
+    pub fn still_rests(&self) -> bool {
+        let account = self.clock.as_ref().and_then(|clock| clock.cpu().ok());
+        account.is_some() && account == self.blocked_at
+    }
+
     /// It was blocked all through the last look.
     #[must_use]
     pub fn was_blocked(&self) -> bool {

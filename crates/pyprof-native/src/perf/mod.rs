@@ -4,6 +4,7 @@ mod attributes;
 pub mod cpus;
 mod events;
 mod record;
+mod registers;
 mod ring;
 mod sys;
 

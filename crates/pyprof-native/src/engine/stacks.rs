@@ -1,0 +1,244 @@
+//! Whole stacks of one process: Python's frames, native ones and the kernel's in their true order.
+
+use std::sync::Arc;
+
+use pyprof_core::attach::Attached;
+use pyprof_core::memory::ProcessMemory;
+use pyprof_core::python::frame::RawFrame;
+use pyprof_core::sampler::engine::Place;
+use rustc_hash::FxHashMap;
+
+use super::EngineOptions;
+use super::table::Table;
+use crate::blocked::WaitingThread;
+use crate::kernel::Kernel;
+use crate::look::Caught;
+use crate::merge::{Merged, Merger, Problem, Slot};
+use crate::perf::Interrupt;
+use crate::unwind::{Hints, Stop, Unwinder, Unwound};
+use crate::waits;
+
+/// Blocked threads whose files are kept open.
+const MAX_WAITING: usize = 1024;
+
+/// Makes stacks of one process.
+#[derive(Debug)]
+pub struct Stacks {
+    options: EngineOptions,
+    pid: i32,
+    memory: ProcessMemory,
+    /// `None` when native frames are not asked for
+    unwinder: Option<Unwinder>,
+    merger: Merger,
+    table: Table,
+    kernel: Option<Arc<Kernel>>,
+    waiting: FxHashMap<i32, WaitingThread>,
+    /// Stacks whose two sides could not be merged
+    unmerged: u64,
+}
+
+impl Stacks {
+    /// For `process`. `kernel`: its symbols, where they may be known.
+    pub fn new(
+        process: &Attached,
+        options: EngineOptions,
+        kernel: Option<Arc<Kernel>>,
+    ) -> std::io::Result<Self> {
+        let pid = process.handle.pid();
+        Ok(Self {
+            options,
+            pid,
+            memory: ProcessMemory::new(pid),
+            unwinder: if options.native { Some(Unwinder::new(pid)?) } else { None },
+            merger: Merger::new(process.reader.layout()),
+            table: Table::default(),
+            kernel,
+            waiting: FxHashMap::default(),
+            unmerged: 0,
+        })
+    }
+
+    /// The frames' names.
+    #[must_use]
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Stacks that could not be merged so far.
+    #[must_use]
+    pub fn unmerged(&self) -> u64 {
+        self.unmerged
+    }
+
+    /// A thread at its interrupt. `python`: root first; `cframe`: see [`Merger::merge`].
+    pub fn interrupted(
+        &mut self,
+        process: &Attached,
+        interrupt: &Interrupt,
+        python: &[RawFrame],
+        cframe: Option<u64>,
+    ) -> Vec<Place> {
+        let mut places = Vec::with_capacity(python.len() + 8);
+        let merged = self
+            .unwinder
+            .as_mut()
+            .and_then(|unwinder| merge(interrupt, unwinder, &mut self.merger, python, cframe));
+        match merged {
+            Some((native, merged)) => {
+                self.push_native(process, python, &native, merged.as_ref(), &mut places);
+            }
+            None => push_python(python, &mut places),
+        }
+        if self.options.kernel {
+            self.push_kernel(&interrupt.kernel, &mut places);
+        }
+        places
+    }
+
+    fn push_native(
+        &mut self,
+        process: &Attached,
+        python: &[RawFrame],
+        native: &Unwound,
+        merged: Option<&Merged>,
+        places: &mut Vec<Place>,
+    ) {
+        let Some(unwinder) = &self.unwinder else { return push_python(python, places) };
+        let file = process.interpreter_file.as_str();
+        let Some(merged) = merged else {
+            // A thread without Python: what is below its last known frame is missing.
+            if !native.complete {
+                self.unmerged += 1;
+                places.push(Place::Missing);
+            }
+            for frame in native.frames.iter().rev() {
+                let numbers = self.table.native(frame, unwinder, file);
+                places.extend(numbers.iter().map(|number| Place::Other(*number)));
+            }
+            return;
+        };
+        if merged.problem.is_some() {
+            self.unmerged += 1;
+            push_python(python, places);
+            places.push(Place::Missing);
+            return;
+        }
+        for slot in &merged.slots {
+            match *slot {
+                Slot::Python(index) => places.push(Place::Python(index)),
+                Slot::Native(index) => {
+                    let numbers = self.table.native(&native.frames[index], unwinder, file);
+                    places.extend(numbers.iter().map(|number| Place::Other(*number)));
+                }
+            }
+        }
+    }
+
+    /// `addresses`: leaf first.
+    fn push_kernel(&mut self, addresses: &[u64], places: &mut Vec<Place>) {
+        let kernel = self.kernel.as_deref();
+        let mut last = None;
+        for address in addresses.iter().rev() {
+            let number = self.table.kernel(*address, kernel);
+            // Where names are hidden one frame says all there is.
+            if kernel.is_some() || last != Some(number) {
+                places.push(Place::Other(number));
+            }
+            last = Some(number);
+        }
+    }
+
+    /// A thread that is blocked, and was all through the look that saw `python`; `None` when it is not any more, or
+    /// its two sides cannot be merged.
+    pub fn blocked(
+        &mut self,
+        process: &Attached,
+        tid: i32,
+        python: &[RawFrame],
+        cframe: Option<u64>,
+    ) -> Option<Vec<Place>> {
+        if !self.waiting.contains_key(&tid) {
+            if self.waiting.len() >= MAX_WAITING {
+                self.waiting.clear();
+            }
+            self.waiting.insert(tid, WaitingThread::open(self.pid, tid).ok()?);
+        }
+        let places = self.look_at_blocked(process, tid, python, cframe);
+        if places.is_none() {
+            // The thread may have ended, and another one have its number now.
+            self.waiting.remove(&tid);
+        }
+        places
+    }
+
+    fn look_at_blocked(
+        &mut self,
+        process: &Attached,
+        tid: i32,
+        python: &[RawFrame],
+        cframe: Option<u64>,
+    ) -> Option<Vec<Place>> {
+        let waiting = self.waiting.remove(&tid)?;
+        let mut places = Vec::with_capacity(python.len() + 8);
+        let held = {
+            let mut caught = Caught::begin(&waiting, &self.memory)?;
+            match &mut self.unwinder {
+                Some(unwinder) if python.is_empty() => {
+                    let native = caught.unwind(unwinder, &self.memory, Hints::default());
+                    self.push_native(process, python, &native, None, &mut places);
+                }
+                Some(unwinder) => {
+                    let (native, merged) =
+                        caught.merge(unwinder, &mut self.merger, &self.memory, python, cframe);
+                    if merged.problem.is_some() {
+                        self.unmerged += 1;
+                        return None;
+                    }
+                    self.push_native(process, python, &native, Some(&merged), &mut places);
+                }
+                None => push_python(python, &mut places),
+            }
+            if self.options.kernel {
+                let wait = waits::describe(self.pid, tid, &caught.blocked.call);
+                for frame in waits::kernel_frames(self.pid, tid, &wait).0 {
+                    let number = self.table.kernel_function(&frame.name, &frame.module);
+                    places.push(Place::Other(number));
+                }
+            }
+            caught.held()
+        };
+        self.waiting.insert(tid, waiting);
+        held.then_some(places)
+    }
+}
+
+/// Unwinds what an interrupt brought and merges Python's frames in, if there are any; `None` when it brought no user
+/// side. `python`: root first; `cframe`: see [`Merger::merge`].
+pub fn merge(
+    interrupt: &Interrupt,
+    unwinder: &mut Unwinder,
+    merger: &mut Merger,
+    python: &[RawFrame],
+    cframe: Option<u64>,
+) -> Option<(Unwound, Option<Merged>)> {
+    let (regs, stack) = interrupt.user_side()?;
+    let mut hints = Hints { markers: &[], evaluation: merger.evaluation() };
+    let mut native = unwinder.unwind_with(&regs, &stack, hints);
+    if python.is_empty() {
+        return Some((native, None));
+    }
+    let mut merged = merger.merge(unwinder.modules(), python, cframe, &native, &stack);
+    // Code made at run time has no unwind information: the markers lead through it.
+    if merged.problem == Some(Problem::NativeCut) && matches!(native.stop, Stop::NoRule(_)) {
+        let markers = merger.markers(python, cframe, &stack);
+        hints.markers = &markers;
+        native = unwinder.unwind_with(&regs, &stack, hints);
+        merged = merger.merge(unwinder.modules(), python, cframe, &native, &stack);
+    }
+    Some((native, Some(merged)))
+}
+
+fn push_python(python: &[RawFrame], places: &mut Vec<Place>) {
+    let shown = python.iter().enumerate().filter(|(_, frame)| !frame.is_marker());
+    places.extend(shown.map(|(index, _)| Place::Python(index)));
+}
