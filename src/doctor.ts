@@ -1,13 +1,7 @@
 import { binding } from './binding.js'
 import { checkPid, type ErrorCode, native } from './errors.js'
 import type { RawReport, RawTarget } from './raw.js'
-
-/**
- * A way of getting stacks, best first: `exact` (a thread's own interrupt gives Python, native and kernel frames),
- * `perf` (native and kernel frames from the interrupt, Python frames from snapshots), `perf-user` (the same of user
- * code only), `snapshot` (read from outside).
- */
-export type EngineName = 'exact' | 'perf' | 'perf-user' | 'snapshot'
+import type { EngineName } from './types.js'
 
 /**
  * How a right is given: `sudo`, `sysctl` and `setcap` are commands, `user` is the name of a user to run as, `launch`

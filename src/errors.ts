@@ -9,6 +9,7 @@ export const ERROR_CODES = {
   ERR_PYPROF_PERMISSION: 'the kernel forbids reading the process',
   ERR_PYPROF_PROCESS_EXITED: 'the process ended before it could be looked at',
   ERR_PYPROF_UNREADABLE: 'the memory of the process makes no sense as CPython state',
+  ERR_PYPROF_ENGINE: 'the engine asked for cannot be used here',
   ERR_PYPROF_INVALID_ARGUMENT: 'an argument is outside its range',
   ERR_PYPROF_SYSTEM: 'a system call that should have worked did not',
   ERR_PYPROF_INTERNAL: 'a bug in pyprof-rs',

@@ -1,5 +1,5 @@
 /** Self and total time by function. */
-import { frameName, weightColumn } from './formats/frames.js'
+import { frameFile, frameName, weightColumn } from './formats/frames.js'
 import type { RawProfile } from './raw.js'
 import type { Mode } from './types.js'
 
@@ -24,7 +24,7 @@ export function hottest(raw: RawProfile, mode: Mode, limit: number): HotFunction
   const functions = new Map<string, HotFunction>()
   const ofFrame = Array.from(frames.kind, (_, frame) => {
     const name = frameName(raw, frame)
-    const file = raw.strings[frames.file[frame]!]!
+    const file = frameFile(raw, frame)
     const firstLine = frames.firstLine[frame] || null
     const key = `${name}\0${file}\0${firstLine}`
     let fn = functions.get(key)

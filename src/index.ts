@@ -8,7 +8,6 @@ export {
   type Diagnosis,
   doctor,
   type EngineCheck,
-  type EngineName,
   type Means,
   type Remedy,
   type TargetCheck,

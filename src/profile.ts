@@ -6,6 +6,7 @@ import { seen } from './session/tables.js'
 import { type ProfileSummary, rank, type SummaryLimits } from './summary.js'
 import type {
   EndReason,
+  EngineName,
   Mode,
   ProfiledProcess,
   ProfiledThread,
@@ -35,6 +36,10 @@ export class Profile {
   readonly mode: Mode
   readonly started: Date
   readonly stats: RecordingStats
+  /** Where the stacks come from. */
+  readonly engine: EngineName
+  /** What is missing for a better engine, and what gives it; `null` when it is the best, or was asked for. */
+  readonly engineAdvice: string | null
   /** Whether children were followed. */
   readonly subprocesses: boolean
   /** Why it ended; `null` when the session went on. */
@@ -54,7 +59,9 @@ export class Profile {
     this.exit = context.exit
     this.pythonVersion = raw.pythonVersion
     this.started = new Date(raw.startedMs)
-    this.stats = raw.stats
+    this.stats = raw.stats as RecordingStats
+    this.engine = this.stats.engine
+    this.engineAdvice = raw.engineAdvice ?? null
     this.subprocesses = context.subprocesses
     this.endReason = raw.end ?? null
     this.processes = raw.processes.map(seen)

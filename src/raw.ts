@@ -80,6 +80,8 @@ export interface RawFrames {
   kind: Uint32Array
   name: Uint32Array
   file: Uint32Array
+  /** The binary of a native frame, the kernel module of a kernel frame; else the empty string. */
+  module: Uint32Array
   firstLine: Uint32Array
   line: Uint32Array
   endLine: Uint32Array
@@ -122,11 +124,12 @@ export interface RawProfile {
   entries: RawEntries
   timeline: RawEntries & { timeNs: Float64Array }
   timelineComplete: boolean
-  stats: RecordingStats
+  stats: RawStats
   /** Absent: the session goes on. */
   end?: EndReason | null
   startedMs: number
   pythonVersion: string
+  engineAdvice?: string | null
 }
 
 /** What a session's stream brings. Tables hold what is new: their rows go on where those of the last batch ended. */
@@ -160,7 +163,13 @@ export interface RawSessionOptions {
   subprocesses: boolean
   /** Samples and events that are kept for `drain()`. */
   stream?: number
+  native: boolean
+  kernel: boolean
+  engine?: string
 }
+
+/** The engine is a word that the addon chooses from those of `EngineName`. */
+export type RawStats = Omit<RecordingStats, 'engine'> & { engine: string }
 
 /** A moment of a session. */
 export interface RawMark {
@@ -168,11 +177,11 @@ export interface RawMark {
 }
 
 export interface RawSession {
-  stats(): RecordingStats
+  stats(): RawStats
   stop(): void
   drain(): RawBatch
   /** Once only, and always. */
-  ended(): Promise<{ reason: EndReason; stats: RecordingStats }>
+  ended(): Promise<{ reason: EndReason; stats: RawStats }>
   profile(mark?: RawMark): Promise<RawProfile>
   mark(): Promise<RawMark>
 }

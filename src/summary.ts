@@ -1,5 +1,13 @@
 /** What a profile says, ranked and small enough to be read in one go: by a person, a script or an agent. */
-import { frameLine, frameName, framesOf, isMissing, NO_PYTHON, weightColumn } from './formats/frames.js'
+import {
+  frameFile,
+  frameLine,
+  frameName,
+  framesOf,
+  isMissing,
+  NO_PYTHON,
+  weightColumn,
+} from './formats/frames.js'
 import { type HotFunction, hottest } from './hottest.js'
 import type { RawProfile } from './raw.js'
 import type { EndReason, Mode, ProgramExit, RecordingStats } from './types.js'
@@ -130,14 +138,14 @@ function top<T>(rows: Iterable<T>, weight: (row: T) => number, limit: number): T
 }
 
 function lineOf(raw: RawProfile, frame: number): HotLine {
-  const file = raw.strings[raw.frames.file[frame]!]!
+  const file = frameFile(raw, frame)
   const line = frameLine(raw, frame, true) || null
   return { name: frameName(raw, frame), file, line, selfNs: 0, selfShare: 0 }
 }
 
 function describe(raw: RawProfile, frame: number): string {
   const name = frameName(raw, frame)
-  const file = raw.strings[raw.frames.file[frame]!]!
+  const file = frameFile(raw, frame)
   if (isMissing(raw, frame) || file === '') return name
   const line = frameLine(raw, frame, false)
   return `${name} (${file}${line ? `:${line}` : ''})`

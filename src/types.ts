@@ -24,8 +24,7 @@ export interface ProcessInfo {
 
 /**
  * `python`: a Python function, module or class body. `missing`: stands for frames that ran but could not be
- * proven, so the stack was cut there. A missing frame is always the leaf. `native`: machine code of a program or
- * library. `kernel`: code of the kernel.
+ * proven, so the stack was cut there. `native`: machine code of a program or library. `kernel`: code of the kernel.
  */
 export type FrameKind = 'python' | 'missing' | 'native' | 'kernel'
 
@@ -166,7 +165,20 @@ export interface RecordingStats {
   threads: number
   /** Samples of the stream that were dropped because nobody read them in time. */
   lost: number
+  /** Interrupts of threads that were lost because the sampler came too late; engine `exact` only. */
+  lostInterrupts: number
+  /** Stacks whose native frames could not be brought together with Python's. */
+  unmerged: number
+  /** Where the stacks come from. With several processes the least of their engines. */
+  engine: EngineName
 }
+
+/**
+ * Where stacks come from. `exact`: running threads by their own interrupt, with all frames of one moment. `perf`:
+ * native and kernel frames by interrupts, Python's by looks from outside. `perf-user`: the same without interrupts
+ * inside the kernel. `snapshot`: looks from outside alone; native and kernel frames of blocked threads.
+ */
+export type EngineName = 'exact' | 'perf' | 'perf-user' | 'snapshot'
 
 /** Which time counts: elapsed, on a CPU, or elapsed while holding the GIL. */
 export type Mode = 'wall' | 'cpu' | 'gil'
@@ -215,8 +227,10 @@ export interface StackFrame {
   readonly kind: FrameKind
   /** Function name; class-qualified (`co_qualname`) from CPython 3.11 on. */
   readonly name: string
-  /** `co_filename` as the target spells it. */
+  /** `co_filename` as the target spells it; of native code its source, where debug information names it, else empty. */
   readonly file: string
+  /** The program, library or kernel module that holds native code; absent for Python. */
+  readonly module?: string
   /** First line of the function. */
   readonly firstLine: number | null
   /** Line it was at. */

@@ -9,6 +9,9 @@ export interface FrameSpec {
   line?: number
   column?: number
   missing?: boolean
+  /** 2 native, 3 kernel */
+  kind?: number
+  module?: string
 }
 
 export interface EventSpec {
@@ -34,6 +37,9 @@ export const STATS: RecordingStats = {
   processes: 1,
   threads: 2,
   lost: 0,
+  lostInterrupts: 0,
+  unmerged: 0,
+  engine: 'snapshot',
 }
 
 export const MISSING: FrameSpec = { name: '', missing: true }
@@ -81,9 +87,10 @@ export function rawProfile(threads: { tid: number; name: string }[], events: Eve
   let time = 0
   return {
     frames: {
-      kind: column((frame) => Number(frame.missing ?? false)),
+      kind: column((frame) => (frame.missing ? 1 : (frame.kind ?? 0))),
       name: column((frame) => string(frame.name)),
       file: column((frame) => string(frame.file ?? '')),
+      module: column((frame) => string(frame.module ?? '')),
       firstLine: column((frame) => frame.firstLine ?? 0),
       line: column((frame) => frame.line ?? 0),
       endLine: column((frame) => frame.line ?? 0),

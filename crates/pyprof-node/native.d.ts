@@ -91,10 +91,12 @@ export interface RawEvents {
 
 /** Frames by index. Strings are indices; lines and columns are 0 when unknown. */
 export interface RawFrames {
-  /** 0 Python, 1 missing */
+  /** 0 Python, 1 missing, 2 native, 3 kernel */
   kind: Uint32Array
   name: Uint32Array
   file: Uint32Array
+  /** The binary of a native frame, the kernel module of a kernel frame */
+  module: Uint32Array
   firstLine: Uint32Array
   line: Uint32Array
   endLine: Uint32Array
@@ -216,6 +218,8 @@ export interface RawProfile {
   /** ms since the epoch */
   startedMs: number
   pythonVersion: string
+  /** What would give a better engine */
+  engineAdvice?: string
 }
 
 /** One way to a right. */
@@ -262,6 +266,12 @@ export interface RawSessionOptions {
   subprocesses: boolean
   /** Samples and events kept for `drain()`; absent: no stream */
   stream?: number
+  /** Show native frames */
+  native: boolean
+  /** Show kernel frames */
+  kernel: boolean
+  /** `exact`, `perf` or `snapshot`; absent: the best for what is shown */
+  engine?: string
 }
 
 /** All threads at one moment. */
@@ -304,6 +314,12 @@ export interface RawStats {
   threads: number
   /** Samples of the stream that nobody took in time */
   lost: number
+  /** Interrupts of threads that were lost */
+  lostInterrupts: number
+  /** Stacks whose native side could not be merged */
+  unmerged: number
+  /** Where the stacks come from: `exact`, `perf`, `perf-user` or `snapshot` */
+  engine: string
 }
 
 /** A process. */

@@ -23,6 +23,7 @@ export const STATUSES: readonly Status[] = [
   { status: 9, meaning: 'interpreter still starting or shutting down', codes: ['ERR_PYPROF_NOT_READY'] },
   { status: 10, meaning: 'memory makes no sense as CPython state', codes: ['ERR_PYPROF_UNREADABLE'] },
   { status: 11, meaning: 'native addon missing', codes: ['ERR_PYPROF_NATIVE_MISSING'] },
+  { status: 12, meaning: 'the engine asked for cannot be used here', codes: ['ERR_PYPROF_ENGINE'] },
   { status: 127, meaning: 'program to record cannot be started', codes: ['ERR_PYPROF_LAUNCH'] },
 ]
 

@@ -1,5 +1,6 @@
 /** All commands and options, once: parsing and `--help` both come from here. */
 import { parseArgs } from 'node:util'
+import { ENGINES } from '../session/options.js'
 import type { Mode } from '../types.js'
 import { UsageError } from './exit.js'
 
@@ -21,6 +22,12 @@ export interface Command {
 }
 
 const HELP: Option = { short: 'h', help: 'Show this help' }
+
+const NATIVE_HELP = 'Show native frames, and threads that run no Python'
+const KERNEL_HELP = 'Show kernel frames'
+const ENGINE_HELP =
+  "How stacks are taken: exact (the threads' own interrupts), perf or snapshot (default: snapshot; with native or " +
+  'kernel frames the best there is; `pyprof-rs doctor` tells)'
 
 export const COMMANDS: Readonly<Record<string, Command>> = {
   ps: {
@@ -69,6 +76,9 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         short: 's',
         help: 'Follow children, and theirs; the process itself need not be Python',
       },
+      native: { help: NATIVE_HELP },
+      kernel: { help: KERNEL_HELP },
+      engine: { value: 'ENGINE', help: ENGINE_HELP },
       count: { short: 'n', value: 'N', help: 'Without a terminal: end after this many tables' },
       limit: { value: 'N', help: 'Without a terminal: rows of a table (default: 20)' },
       json: { help: 'One JSON object a line for each interval, no pictures' },
@@ -113,6 +123,9 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
         short: 's',
         help: 'Follow children, and theirs; the process itself need not be Python',
       },
+      native: { short: 'n', help: NATIVE_HELP },
+      kernel: { short: 'k', help: KERNEL_HELP },
+      engine: { value: 'ENGINE', help: ENGINE_HELP },
       lines: { help: "Tell lines apart: show the line a frame was at, not its function's first" },
       'json-summary': {
         help:
@@ -206,6 +219,13 @@ export function parseDuration(text: string, command = 'record'): number {
 export function modeOf(command: string, text: string): Mode {
   if (text === 'wall' || text === 'cpu' || text === 'gil') return text
   throw new UsageError(`no mode '${text}', only wall, cpu, gil`, command)
+}
+
+/** How stacks are taken. */
+export function engineOf(command: string, text: string): (typeof ENGINES)[number] {
+  const engine = ENGINES.find((known) => known === text)
+  if (engine === undefined) throw new UsageError(`no engine '${text}', only ${ENGINES.join(', ')}`, command)
+  return engine
 }
 
 /** Samples a second. */

@@ -7,6 +7,7 @@
  */
 import type { RawProfile } from '../raw.js'
 import {
+  frameFile,
   frameLine,
   frameName,
   framesOf,
@@ -46,7 +47,7 @@ export function collapsed(raw: RawProfile, about: Described, options: FormatOpti
 function frameText(raw: RawProfile, frame: number, lines: boolean): string {
   const name = escapeFrame(frameName(raw, frame))
   if (isMissing(raw, frame)) return name
-  const file = escapeFrame(raw.strings[raw.frames.file[frame]!]!)
+  const file = escapeFrame(frameFile(raw, frame))
   if (file === '') return name
   const line = frameLine(raw, frame, lines)
   return `${name} (${file}${line ? `:${line}` : ''})`

@@ -19,6 +19,16 @@ export function frameName(raw: RawProfile, frame: number): string {
   return isMissing(raw, frame) ? MISSING : raw.strings[raw.frames.name[frame]!]!
 }
 
+/** The file that names a frame: its source, or the binary that holds it; empty when neither is known. */
+export function frameFile(raw: RawProfile, frame: number): string {
+  return raw.strings[raw.frames.file[frame]!]! || frameModule(raw, frame)
+}
+
+/** The binary of a native frame, the kernel module of a kernel frame; else empty. */
+export function frameModule(raw: RawProfile, frame: number): string {
+  return raw.strings[raw.frames.module[frame]!]!
+}
+
 /** Where the frame is: the line of its function, or with `lines` the one it was at. 0 when unknown. */
 export function frameLine(raw: RawProfile, frame: number, lines: boolean): number {
   return (lines ? raw.frames.line : raw.frames.firstLine)[frame]!

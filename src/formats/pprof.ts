@@ -7,6 +7,7 @@ import {
   Label,
   Line,
   Location,
+  Mapping,
   Function as PprofFunction,
   Profile,
   Sample,
@@ -14,7 +15,7 @@ import {
   ValueType,
 } from 'pprof-format'
 import type { RawProfile } from '../raw.js'
-import { frameName, isMissing, NO_PYTHON, processName } from './frames.js'
+import { frameModule, frameName, isMissing, NO_PYTHON, processName } from './frames.js'
 import type { Described } from './input.js'
 
 export function pprof(raw: RawProfile, about: Described): Uint8Array {
@@ -43,6 +44,7 @@ export function pprof(raw: RawProfile, about: Described): Uint8Array {
   const profile = new Profile({
     sampleType: [type('samples', 'count'), type('wall', 'nanoseconds'), type('cpu', 'nanoseconds')],
     sample,
+    mapping: code.mappings,
     location: code.locations,
     function: code.functions,
     stringTable: strings,
@@ -51,7 +53,9 @@ export function pprof(raw: RawProfile, about: Described): Uint8Array {
     periodType: type(about.mode === 'cpu' ? 'cpu' : 'wall', 'nanoseconds'),
     period: Math.round(1e9 / about.rate),
     comment: [
-      strings.dedup(`pyprof-rs, CPython ${about.pythonVersion}, pid ${about.pid}, mode ${about.mode}`),
+      strings.dedup(
+        `pyprof-rs, CPython ${about.pythonVersion}, pid ${about.pid}, mode ${about.mode}, engine ${raw.stats.engine}`,
+      ),
     ],
     defaultSampleType: strings.dedup(about.mode === 'cpu' ? 'cpu' : 'wall'),
   })
@@ -62,9 +66,12 @@ export function pprof(raw: RawProfile, about: Described): Uint8Array {
 class CodeTable {
   readonly locations: Location[] = []
   readonly functions: PprofFunction[] = []
+  /** Binaries of native frames, kernel modules. */
+  readonly mappings: Mapping[] = []
   readonly #raw: RawProfile
   readonly #strings: StringTable
   readonly #functionIds = new Map<string, number>()
+  readonly #mappingIds = new Map<string, number>()
   readonly #ofFrame: number[]
   #noPython = 0
 
@@ -91,13 +98,41 @@ class CodeTable {
     const name = frameName(this.#raw, frame)
     if (isMissing(this.#raw, frame)) return this.#location(name, '', 0, 0, 0)
     const file = strings[frames.file[frame]!]!
-    return this.#location(name, file, frames.firstLine[frame]!, frames.line[frame]!, frames.column[frame]!)
+    const [firstLine, line, column] = [frames.firstLine, frames.line, frames.column].map((of) => of[frame]!)
+    return this.#location(name, file, firstLine!, line!, column!, frameModule(this.#raw, frame))
   }
 
-  #location(name: string, file: string, startLine: number, line: number, column: number): number {
+  #location(
+    name: string,
+    file: string,
+    startLine: number,
+    line: number,
+    column: number,
+    module = '',
+  ): number {
     const id = this.locations.length + 1
     const functionId = this.#function(name, file, startLine)
-    this.locations.push(new Location({ id, line: [new Line({ functionId, line, column })] }))
+    const mappingId = module === '' ? 0 : this.#mapping(module)
+    this.locations.push(new Location({ id, mappingId, line: [new Line({ functionId, line, column })] }))
+    return id
+  }
+
+  #mapping(module: string): number {
+    let id = this.#mappingIds.get(module)
+    if (id === undefined) {
+      id = this.mappings.length + 1
+      this.mappings.push(
+        // Everything is named already: pprof need not look for the file.
+        new Mapping({
+          id,
+          filename: this.#strings.dedup(module),
+          hasFunctions: true,
+          hasFilenames: true,
+          hasLineNumbers: true,
+        }),
+      )
+      this.#mappingIds.set(module, id)
+    }
     return id
   }
 

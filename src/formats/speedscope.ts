@@ -4,6 +4,7 @@
  */
 import type { RawEntries, RawProfile } from '../raw.js'
 import {
+  frameFile,
   frameLine,
   frameName,
   framesOf,
@@ -112,7 +113,7 @@ class FrameTable {
 function describe(raw: RawProfile, frame: number, lines: boolean): SpeedscopeFrame {
   const result: SpeedscopeFrame = { name: frameName(raw, frame) }
   if (isMissing(raw, frame)) return result
-  result.file = raw.strings[raw.frames.file[frame]!]!
+  result.file = frameFile(raw, frame)
   const line = frameLine(raw, frame, lines)
   if (line) result.line = line
   const column = raw.frames.column[frame]!

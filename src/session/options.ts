@@ -2,7 +2,7 @@
 import type { StdioOptions } from 'node:child_process'
 import { invalid } from '../errors.js'
 import type { RawSessionOptions } from '../raw.js'
-import type { Mode } from '../types.js'
+import type { EngineName, Mode } from '../types.js'
 
 export interface SamplingOptions {
   /** Samples a second, above 0. Default: 1000. */
@@ -25,6 +25,15 @@ export interface SamplingOptions {
    * false for `attach()` and `spawn()`.
    */
   timeline?: boolean
+  /** Show native frames, and threads that run no Python. Default: false. */
+  native?: boolean
+  /** Show kernel frames. Default: false. */
+  kernel?: boolean
+  /**
+   * Take stacks this way or not at all: `exact`, `perf` or `snapshot`. Default: with `native` or `kernel` the best that
+   * this process may use, which `stats.engine` tells; otherwise `snapshot`.
+   */
+  engine?: Exclude<EngineName, 'perf-user'>
   /**
    * ms to wait for an interpreter that is still starting. Default: 0 for a running process, 10,000 for a
    * launched program.
@@ -54,6 +63,9 @@ export interface SessionOptions extends SamplingOptions {
 
 export interface SpawnOptions extends SessionOptions, ProgramOptions {}
 
+/** Engines that can be asked for. */
+export const ENGINES = ['exact', 'perf', 'snapshot'] as const
+
 const BUFFER_SIZE = 65_536
 const MAX_BUFFER_SIZE = 0x1000_0000
 
@@ -63,12 +75,14 @@ export function checkOptions(
   { launched, stream }: { launched: boolean; stream: boolean },
 ): RawSessionOptions {
   const { rate = 1000, duration, mode = 'wall', threadNames = [], wait = launched ? 10_000 : 0 } = options
-  const { bufferSize = BUFFER_SIZE } = options
+  const { bufferSize = BUFFER_SIZE, native = false, kernel = false, engine } = options
   if (!(rate > 0) || rate > 1e6) throw invalid(`rate is a number above 0 and at most 1,000,000, not ${rate}`)
   if (duration !== undefined && !(duration > 0))
     throw invalid(`duration is a number of ms above 0, not ${duration}`)
   if (!(wait >= 0)) throw invalid(`wait is a number of ms, not ${wait}`)
   if (!['wall', 'cpu', 'gil'].includes(mode)) throw invalid(`mode is wall, cpu or gil, not ${mode}`)
+  if (engine !== undefined && !ENGINES.includes(engine))
+    throw invalid(`engine is ${ENGINES.join(', ')}, not ${engine}`)
   if (!Number.isInteger(bufferSize) || bufferSize < 0 || bufferSize > MAX_BUFFER_SIZE)
     throw invalid(`bufferSize is a whole number from 0 to ${MAX_BUFFER_SIZE}, not ${bufferSize}`)
   return {
@@ -79,6 +93,9 @@ export function checkOptions(
     timeline: options.timeline ?? !stream,
     waitMs: wait,
     subprocesses: options.subprocesses ?? false,
+    native,
+    kernel,
+    ...(engine === undefined ? {} : { engine }),
     ...(duration === undefined || duration === Infinity ? {} : { durationMs: duration }),
     ...(stream && bufferSize > 0 ? { stream: bufferSize } : {}),
   }

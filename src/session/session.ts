@@ -4,7 +4,7 @@ import { AbortError, invalid, native } from '../errors.js'
 import type { Launched } from '../launch.js'
 import { Profile } from '../profile.js'
 import type { RawMark, RawSession, RawSessionOptions } from '../raw.js'
-import type { EndReason, ProgramExit, RecordingStats } from '../types.js'
+import type { EndReason, EngineName, ProgramExit, RecordingStats } from '../types.js'
 import { type Batch, unpack } from './batch.js'
 import type { SessionEvent } from './events.js'
 import { Sample } from './sample.js'
@@ -71,7 +71,12 @@ export class Session implements AsyncIterable<SessionEvent>, AsyncDisposable {
 
   /** The sampler's health so far. */
   get stats(): RecordingStats {
-    return this.#raw.stats()
+    return this.#raw.stats() as RecordingStats
+  }
+
+  /** Where the stacks come from. */
+  get engine(): EngineName {
+    return this.stats.engine
   }
 
   /**

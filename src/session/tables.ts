@@ -11,7 +11,7 @@ export interface SessionThread extends ProfiledThread {
   readonly process: ProfiledProcess
 }
 
-const KINDS: readonly FrameKind[] = ['python', 'missing']
+const KINDS: readonly FrameKind[] = ['python', 'missing', 'native', 'kernel']
 
 /** A process as the addon gives it. */
 export function seen(raw: RawProcessSeen): ProfiledProcess {
@@ -99,10 +99,12 @@ export class Tables {
   #frame(frames: RawFrames, i: number): StackFrame {
     const column = frames.column[i]!
     const endColumn = frames.endColumn[i]!
+    const module = this.#strings[frames.module[i]!]!
     return {
       kind: KINDS[frames.kind[i]!]!,
       name: this.#strings[frames.name[i]!]!,
       file: this.#strings[frames.file[i]!]!,
+      ...(module === '' ? {} : { module }),
       firstLine: frames.firstLine[i]! || null,
       line: frames.line[i]! || null,
       endLine: frames.endLine[i]! || null,

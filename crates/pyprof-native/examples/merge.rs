@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                         let leaf = native.frames.first().map_or(0, |frame| frame.ip);
                         let place = unwinder
                             .modules()
-                            .find(leaf)
+                            .at(leaf)
                             .map_or(String::new(), |code| format!("{:#x}", leaf - code.bias));
                         let text = format!(
                             "{problem:?}, {:?}, {} native frames, {} Python, {} bytes, leaf {place}, in kernel {}",

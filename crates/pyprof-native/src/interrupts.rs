@@ -13,7 +13,7 @@ use crate::perf::{Brought, Clock, Interrupt, Wanted, cpus};
 
 /// The walker ends some 3 us before the kernel writes its own record. More than this between the two, in ns, and they
 /// belong to two interrupts, of which one half each was lost.
-const SAME_INTERRUPT: u64 = 100_000;
+const SAME_INTERRUPT: u64 = 200_000;
 
 /// One interrupt of one thread.
 #[derive(Debug, Clone, PartialEq, Eq)]

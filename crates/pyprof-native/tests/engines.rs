@@ -125,7 +125,7 @@ fn all_stacks_merge() {
         if stats.unmerged > 0 {
             eprintln!("{}", show(&recording));
         }
-        assert_eq!(recording.engine, EngineKind::Exact, "{name}");
+        assert_eq!(recording.stats.engine, EngineKind::Exact, "{name}");
         assert!(stats.samples > 100, "{name}: {stats:?}");
         assert!(in_order(&recording, &["by_sorted", "key"]) > 0, "{name}\n{}", show(&recording));
         assert!(stats.unmerged * 100 <= stats.samples, "{name}: {stats:?}\n{}", show(&recording));

@@ -48,15 +48,19 @@ pub struct RawProfile {
     /// ms since the epoch
     pub started_ms: f64,
     pub python_version: String,
+    /// What would give a better engine
+    pub engine_advice: Option<String>,
 }
 
 /// Frames by index. Strings are indices; lines and columns are 0 when unknown.
 #[napi(object)]
 pub struct RawFrames {
-    /// 0 Python, 1 missing
+    /// 0 Python, 1 missing, 2 native, 3 kernel
     pub kind: Uint32Array,
     pub name: Uint32Array,
     pub file: Uint32Array,
+    /// The binary of a native frame, the kernel module of a kernel frame
+    pub module: Uint32Array,
     pub first_line: Uint32Array,
     pub line: Uint32Array,
     pub end_line: Uint32Array,
@@ -163,6 +167,7 @@ impl From<&[Frame]> for RawFrames {
             kind: integers(frames, |frame| kind(frame.kind)),
             name: integers(frames, |frame| frame.name),
             file: integers(frames, |frame| frame.file),
+            module: integers(frames, |frame| frame.module),
             first_line: integers(frames, |frame| frame.first_line),
             line: integers(frames, |frame| frame.line),
             end_line: integers(frames, |frame| frame.end_line),
@@ -218,6 +223,7 @@ impl From<&Recording> for RawProfile {
             end: recording.end.map(RawEndReason::from),
             started_ms: recording.started_unix_ns as f64 / 1e6,
             python_version: recording.python_version.clone(),
+            engine_advice: recording.engine_advice.clone(),
         }
     }
 }

@@ -8,7 +8,8 @@ use napi::bindgen_prelude::{Function, PromiseRaw};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 use pyprof_core::Error;
-use pyprof_core::sampler::{self, Control, Mode, Options, Recording, Wake};
+use pyprof_core::sampler::{self, Control, EngineKind, Mode, Options, Recording, Wake};
+use pyprof_native::engine::{EngineOptions, NativeEngine};
 
 use crate::batch::RawBatch;
 use crate::error::Failure;
@@ -26,6 +27,7 @@ pub enum RawMode {
 
 /// How to sample.
 #[napi(object)]
+#[allow(clippy::struct_excessive_bools, reason = "switches, each with a name in JavaScript")]
 pub struct RawSessionOptions {
     /// Samples a second
     pub rate: f64,
@@ -40,6 +42,12 @@ pub struct RawSessionOptions {
     pub subprocesses: bool,
     /// Samples and events kept for `drain()`; absent: no stream
     pub stream: Option<u32>,
+    /// Show native frames
+    pub native: bool,
+    /// Show kernel frames
+    pub kernel: bool,
+    /// `exact`, `perf` or `snapshot`; absent: the best for what is shown
+    pub engine: Option<String>,
 }
 
 impl TryFrom<RawSessionOptions> for Options {
@@ -60,9 +68,17 @@ impl TryFrom<RawSessionOptions> for Options {
             wait: milliseconds("wait", raw.wait_ms)?,
             subprocesses: raw.subprocesses,
             stream: raw.stream.map(|capacity| capacity as usize),
-            engine: None,
+            engine: NativeEngine::of(EngineOptions {
+                native: raw.native,
+                kernel: raw.kernel,
+                forced: raw.engine.as_deref().map(engine).transpose()?,
+            }),
         })
     }
+}
+
+fn engine(name: &str) -> Result<EngineKind, Error> {
+    name.parse().map_err(|()| Error::InvalidArgument(format!("no engine {name}")))
 }
 
 fn milliseconds(name: &str, ms: f64) -> Result<Duration, Error> {

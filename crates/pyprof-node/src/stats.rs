@@ -22,6 +22,12 @@ pub struct RawStats {
     pub threads: f64,
     /// Samples of the stream that nobody took in time
     pub lost: f64,
+    /// Interrupts of threads that were lost
+    pub lost_interrupts: f64,
+    /// Stacks whose native side could not be merged
+    pub unmerged: f64,
+    /// Where the stacks come from: `exact`, `perf`, `perf-user` or `snapshot`
+    pub engine: String,
 }
 
 impl From<Stats> for RawStats {
@@ -40,6 +46,9 @@ impl From<Stats> for RawStats {
             processes: stats.processes as f64,
             threads: stats.threads as f64,
             lost: stats.lost as f64,
+            lost_interrupts: stats.lost_interrupts as f64,
+            unmerged: stats.unmerged as f64,
+            engine: stats.engine.name().to_owned(),
         }
     }
 }

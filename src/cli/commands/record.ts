@@ -9,7 +9,7 @@ import type { Session } from '../../session/session.js'
 import { open } from '../../session/target.js'
 import { statusOf, statusOfProgram, UsageError } from '../exit.js'
 import { fileName, formatOfPath } from '../format.js'
-import { modeOf, type Parsed, parse, parseDuration, pidOf, rateOf } from '../options.js'
+import { engineOf, modeOf, type Parsed, parse, parseDuration, pidOf, rateOf } from '../options.js'
 import { type Output, openOutput } from '../output.js'
 import { handleSignals } from '../signals.js'
 import { plain } from '../terminal/plain.js'
@@ -136,6 +136,9 @@ function planOf(parsed: Parsed): Plan {
       mode: modeOf('record', text('mode') ?? 'wall'),
       idle: values['idle'] === true,
       subprocesses: values['subprocesses'] === true,
+      native: values['native'] === true,
+      kernel: values['kernel'] === true,
+      ...(values['engine'] === undefined ? {} : { engine: engineOf('record', text('engine')!) }),
       threadNames: (values['thread'] ?? []) as string[],
       timeline: format === 'speedscope',
     },

@@ -31,6 +31,7 @@ export function summary(profile: Profile, format: Format, file: string | undefin
       `cut short ${count(stats.cut)} (${percent(stats.cut, stats.samples)})`,
     `CPU used by the profiler: ${time(stats.cpuNs)} (${percent(stats.cpuNs, stats.elapsedNs)} of a CPU)`,
   ]
+  if (stats.engine !== 'snapshot' || profile.engineAdvice !== null) lines.push(engine(profile))
   if (stats.idle > 0) lines.push(left(profile))
   if (stats.samples === 0) lines.push('Nothing was seen, so the result is empty.')
   if (file !== undefined) {
@@ -45,6 +46,16 @@ function target({ pid, pythonVersion, subprocesses, processes }: Profile): strin
   if (!subprocesses) return root
   const pythons = processes.filter((process) => process.pythonVersion !== null).length
   return `${root} and its children (${count(processes.length)} processes, ${count(pythons)} of them Python)`
+}
+
+function engine({ stats, engineAdvice }: Profile): string {
+  const parts = [`engine ${stats.engine}`]
+  if (stats.lostInterrupts > 0) parts.push(`lost interrupts ${count(stats.lostInterrupts)}`)
+  if (stats.unmerged > 0)
+    parts.push(
+      `native frames not placed ${count(stats.unmerged)} (${percent(stats.unmerged, stats.samples)})`,
+    )
+  return parts.join(', ') + (engineAdvice === null ? '' : `\nA better one: ${plain(engineAdvice)}`)
 }
 
 function left({ stats, mode }: Profile): string {

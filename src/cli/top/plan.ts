@@ -1,7 +1,8 @@
 /** The command line of `top`, understood. */
 import { basename } from 'node:path'
+import type { ENGINES } from '../../session/options.js'
 import { UsageError } from '../exit.js'
-import { modeOf, type Parsed, parseDuration, pidOf, rateOf } from '../options.js'
+import { engineOf, modeOf, type Parsed, parseDuration, pidOf, rateOf } from '../options.js'
 import { PLACE_SORTS } from './model/rows.js'
 import { initialState, PROCESS_SORTS, type State, THREAD_SORTS, type View } from './state.js'
 
@@ -22,6 +23,9 @@ export interface Plan {
   json: boolean
   subprocesses: boolean
   threadNames: string[]
+  native: boolean
+  kernel: boolean
+  engine?: (typeof ENGINES)[number]
   state: State
 }
 
@@ -44,6 +48,9 @@ export function planOf(parsed: Parsed): Plan {
     json: values['json'] === true,
     subprocesses: values['subprocesses'] === true,
     threadNames: (values['thread'] ?? []) as string[],
+    native: values['native'] === true,
+    kernel: values['kernel'] === true,
+    ...(values['engine'] === undefined ? {} : { engine: engineOf('top', text('engine')!) }),
     state: initialState({
       view,
       hasOutput: program !== undefined,

@@ -8,8 +8,9 @@ export type Kind = 'python' | 'missing' | 'native' | 'kernel'
 export interface Frame {
   readonly kind: Kind
   readonly name: string
-  /** The file of a Python function, the module of a native one. */
   readonly file: string
+  /** What holds a native one. */
+  readonly module?: string
   /** `null` when unknown, as `line`. */
   readonly firstLine: number | null
   readonly line: number | null

@@ -39,9 +39,20 @@ export class Target {
    * Waiting threads are sampled as well: the views of threads and stacks show them. Which time counts is chosen by
    * the views.
    */
-  open({ rate, threadNames, subprocesses }: Plan, signal: AbortSignal): Promise<Source> {
+  open(plan: Plan, signal: AbortSignal): Promise<Source> {
+    const { rate, threadNames, subprocesses, native, kernel, engine } = plan
     const options = checkOptions(
-      { rate, threadNames, subprocesses, idle: true, timeline: true, bufferSize: BUFFER },
+      {
+        rate,
+        threadNames,
+        subprocesses,
+        native,
+        kernel,
+        ...(engine === undefined ? {} : { engine }),
+        idle: true,
+        timeline: true,
+        bufferSize: BUFFER,
+      },
       { launched: this.#launched !== null, stream: true },
     )
     return open(this.pid, options, this.#launched, signal)

@@ -38,6 +38,15 @@ impl EngineKind {
     }
 }
 
+impl std::str::FromStr for EngineKind {
+    type Err = ();
+
+    fn from_str(name: &str) -> std::result::Result<Self, ()> {
+        let all = [Self::Exact, Self::Perf, Self::PerfUser, Self::Snapshot];
+        all.into_iter().find(|kind| kind.name() == name).ok_or(())
+    }
+}
+
 /// Makes a [`Probe`] for every process of a session.
 pub trait Engine: fmt::Debug + Send + Sync {
     /// Begins with a process that has just been attached to, at `rate` samples a second.

@@ -128,6 +128,8 @@ pub struct Stats {
     pub lost_interrupts: u64,
     /// Stacks whose native side could not be followed, or not be merged with Python's
     pub unmerged: u64,
+    /// Where the stacks come from; with several processes the least of their engines
+    pub engine: EngineKind,
 }
 
 /// Why a session ended.
@@ -158,8 +160,6 @@ pub struct Recording {
     pub started_unix_ns: u64,
     /// `CPython` version of the target; empty while the root of a tree is not Python
     pub python_version: String,
-    /// Where the stacks came from; with several processes the least of their engines
-    pub engine: EngineKind,
     /// What would give a better engine, when something would
     pub engine_advice: Option<String>,
 }
@@ -184,6 +184,7 @@ impl Stats {
             lost_interrupts: self.lost_interrupts.saturating_sub(earlier.lost_interrupts),
             processes: self.processes,
             threads: self.threads,
+            engine: self.engine,
         }
     }
 }

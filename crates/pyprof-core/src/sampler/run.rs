@@ -98,7 +98,6 @@ impl Run {
             end: Some(end),
             started_unix_ns: self.started_unix_ns,
             python_version: self.python_version,
-            engine: self.engine.unwrap_or_default(),
             engine_advice: self.engine_advice,
         })
     }
@@ -207,7 +206,6 @@ impl Run {
             end: None,
             started_unix_ns: self.started_unix_ns,
             python_version: self.python_version.clone(),
-            engine: self.engine.unwrap_or_default(),
             engine_advice: self.engine_advice.clone(),
         }
     }
@@ -263,6 +261,7 @@ impl Run {
         let kind = probe.as_ref().map_or(EngineKind::Snapshot, |probe| probe.kind());
         if self.engine.is_none_or(|known| kind < known) {
             self.engine = Some(kind);
+            self.stats.engine = kind;
             self.engine_advice = probe.as_ref().and_then(|probe| probe.advice()).map(str::to_owned);
         }
         self.members.push(Member::new(process, probe, index, now));

@@ -15,9 +15,13 @@ use crate::kernel::Kernel;
 use crate::look::Caught;
 use crate::merge::{Merged, Merger, Problem, Slot};
 use crate::perf::Interrupt;
-use crate::unwind::{Hints, Stop, Unwinder, Unwound};
+use crate::regs::UserRegs;
+use crate::stack::StackCopy;
+use crate::unwind::{Hints, KEPT, NativeFrame, Stop, Unwinder, Unwound};
 use crate::waits;
 
+/// Words on the top of the stack among which the caller of a function without unwind information is looked for.
+const LEAF_WORDS: u64 = 16;
 /// Blocked threads whose files are kept open.
 const MAX_WAITING: usize = 1024;
 
@@ -228,6 +232,12 @@ pub fn merge(
         return Some((native, None));
     }
     let mut merged = merger.merge(unwinder.modules(), python, cframe, &native, &stack);
+    if merged.problem == Some(Problem::NativeCut)
+        && native.frames.len() == 1
+        && let Some(found) = skip_leaf(&regs, &stack, unwinder, merger, python, cframe)
+    {
+        return Some(found);
+    }
     // Code made at run time has no unwind information: the markers lead through it.
     if merged.problem == Some(Problem::NativeCut) && matches!(native.stop, Stop::NoRule(_)) {
         let markers = merger.markers(python, cframe, &stack);
@@ -236,6 +246,52 @@ pub fn merge(
         merged = merger.merge(unwinder.modules(), python, cframe, &native, &stack);
     }
     Some((native, Some(merged)))
+}
+
+/// Some functions have no unwind information: trampolines, hand-written assembly. Where one is interrupted, its caller is
+/// looked for in the words on the stack's top. What follows is the proof: a native stack to the thread's root in which
+/// every Python frame finds its place.
+fn skip_leaf(
+    regs: &UserRegs,
+    stack: &StackCopy,
+    unwinder: &mut Unwinder,
+    merger: &mut Merger,
+    python: &[RawFrame],
+    cframe: Option<u64>,
+) -> Option<(Unwound, Option<Merged>)> {
+    for word in 0..LEAF_WORDS {
+        let at = regs.sp.checked_add(8 * word)?;
+        let ip = stack.word(at)?;
+        if unwinder.modules().at(ip.saturating_sub(1)).is_none() {
+            continue;
+        }
+        let sp = at + 8;
+        let caller = UserRegs { ip, sp, ..*regs };
+        let from = usize::try_from(sp - stack.sp).ok()?;
+        let rest = StackCopy { sp, bytes: stack.bytes.get(from..)?.to_vec() };
+        let mut native = unwinder.unwind_with(&caller, &rest, Hints::default());
+        if !native.complete {
+            continue;
+        }
+        if let Some(first) = native.frames.first_mut() {
+            first.is_return_address = true;
+        }
+        let leaf = NativeFrame {
+            ip: regs.ip,
+            is_return_address: false,
+            sp: regs.sp,
+            cfa: sp,
+            function: 0,
+            kept: [0; KEPT],
+            keeps_unknown: true,
+        };
+        native.frames.insert(0, leaf);
+        let merged = merger.merge(unwinder.modules(), python, cframe, &native, stack);
+        if merged.is_complete() {
+            return Some((native, Some(merged)));
+        }
+    }
+    None
 }
 
 fn push_python(python: &[RawFrame], places: &mut Vec<Place>) {

@@ -1,12 +1,14 @@
 //! Frames that are not Python's, each named once.
 
+use std::sync::Arc;
+
 use pyprof_core::profile::FrameKind;
 use pyprof_core::sampler::engine::OtherFrame;
 use rustc_hash::FxHashMap;
 
 use crate::kernel::Kernel;
 use crate::merge::plumbing;
-use crate::symbols::Symbolizer;
+use crate::symbols::{NativeSymbol, Symbolizer};
 use crate::unwind::{NativeFrame, Unwinder};
 
 /// More frames than this are all shown as one: code made at run time can have addresses without end.
@@ -31,8 +33,8 @@ struct Named {
 pub struct Table {
     frames: Vec<Named>,
     numbers: FxHashMap<Named, u32>,
-    /// By address inside the instruction: its function and what is inlined there, outermost first
-    native: FxHashMap<u64, Vec<u32>>,
+    /// By file and address in it: the function there and what is inlined into it, outermost first
+    native: FxHashMap<(usize, u64), Vec<u32>>,
     kernel: FxHashMap<u64, u32>,
     symbolizer: Symbolizer,
 }
@@ -56,28 +58,22 @@ impl Table {
     /// The numbers of a native frame, outermost first; none for one that leads from Python to Python only.
     /// `interpreter`: the file that holds the interpreter.
     pub fn native(&mut self, frame: &NativeFrame, unwinder: &Unwinder, interpreter: &str) -> &[u32] {
-        let address = frame.lookup();
-        if !self.native.contains_key(&address) {
+        let place = unwinder.place(frame);
+        // The symbolizer keeps the file alive, so its address is its own.
+        let file = place.library.as_ref().map_or(0, |library| Arc::as_ptr(library) as usize);
+        let key = (file, place.address);
+        if !self.native.contains_key(&key) {
             let symbols = self.symbolizer.symbols(unwinder, frame);
             let shown = symbols
-                .into_iter()
+                .iter()
                 .filter(|symbol| !plumbing::hides(symbol.name.as_deref(), symbol.module == interpreter));
-            let named: Vec<Named> = shown
-                .map(|symbol| Named {
-                    kind: FrameKind::Native,
-                    name: symbol.name.unwrap_or(symbol.place),
-                    file: symbol.file.unwrap_or_default(),
-                    line: symbol.line,
-                    module: symbol.module,
-                })
-                .collect();
-            let numbers = named.into_iter().map(|named| self.number(named)).collect();
+            let numbers = shown.map(|symbol| self.number(named(symbol))).collect();
             if self.native.len() >= MAX_FRAMES {
                 self.native.clear();
             }
-            self.native.insert(address, numbers);
+            self.native.insert(key, numbers);
         }
-        self.native.get(&address).map_or(&[], Vec::as_slice)
+        self.native.get(&key).map_or(&[], Vec::as_slice)
     }
 
     /// The number of a kernel address.
@@ -125,6 +121,16 @@ impl Table {
         self.frames.push(named.clone());
         self.numbers.insert(named, number);
         number
+    }
+}
+
+fn named(symbol: &NativeSymbol) -> Named {
+    Named {
+        kind: FrameKind::Native,
+        name: symbol.name.clone().unwrap_or_else(|| symbol.place.clone()),
+        file: symbol.file.clone().unwrap_or_default(),
+        line: symbol.line,
+        module: symbol.module.clone(),
     }
 }
 

@@ -52,9 +52,16 @@ impl Evaluations {
             size => size.ok_or(Problem::Evaluations)?,
         };
         let mut places = Vec::with_capacity(python.len());
+        let mut idle = false;
         for (index, frame) in native.frames.iter().enumerate().rev() {
             let wanted = python.get(places.len()).map(|wanted| wanted.address);
             if self.is_evaluation(modules, frame) {
+                // The innermost one may not have begun with its frame yet, or have ended already: at its first and
+                // last instructions the frame is not the thread's.
+                if wanted.is_none() && !idle {
+                    idle = true;
+                    continue;
+                }
                 if !wanted.is_some_and(|wanted| holds(frame, wanted, stack)) {
                     return Err(Problem::Evaluations);
                 }

@@ -42,7 +42,7 @@ const MAX_GUESSES: usize = 64;
 /// How far above the stack pointer a frame pointer may be, in bytes.
 const MAX_SEARCH: u64 = 64 << 10;
 /// Callee-saved registers of the largest supported architecture.
-const KEPT: usize = 11;
+pub const KEPT: usize = 11;
 
 /// One native frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

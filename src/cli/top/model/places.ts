@@ -39,7 +39,14 @@ class Group implements Grouping {
   }
 
   addFrame(frames: Tables['frames'], frame: number): void {
-    const { kind, name, file, firstLine, [this.#lineOf]: line } = frames[frame]!
+    const {
+      kind,
+      name,
+      file: source,
+      module: file = source,
+      firstLine,
+      [this.#lineOf]: line,
+    } = frames[frame]!
     // Two functions of one line differ by their first: the lines view keeps them apart.
     const key = `${kind}\0${name}\0${file}\0${firstLine}\0${line}`
     let place = this.#byKey.get(key)
