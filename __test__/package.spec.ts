@@ -176,14 +176,19 @@ test.serial('the root alone says which package is missing', async (t) => {
   t.is((await user.run('npx', ['pyprof-rs', '--version'])).stdout, `pyprof-rs ${version}\n`)
 })
 
-test('publint finds nothing to say', (t) => {
-  const { status, stdout, stderr } = spawnSync('npx', ['publint', '--strict', rootTarball], {
-    cwd: root,
-    encoding: 'utf8',
+for (const [what, tarball] of [
+  ['the root', rootTarball],
+  ['the package of a platform', ownTarball],
+] as const) {
+  test(`publint finds nothing to say about ${what}`, (t) => {
+    const { status, stdout, stderr } = spawnSync('npx', ['publint', '--strict', tarball], {
+      cwd: root,
+      encoding: 'utf8',
+    })
+    t.is(status, 0, stdout + stderr)
+    t.regex(stdout, /All good/)
   })
-  t.is(status, 0, stdout + stderr)
-  t.regex(stdout, /All good/)
-})
+}
 
 test('the types are right for every way of resolving an ESM package', (t) => {
   const args = ['attw', rootTarball, '--profile', 'esm-only', '--format', 'json']

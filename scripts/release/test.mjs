@@ -10,6 +10,7 @@ import { problemsOf } from './elf.mjs'
 import { emulator, gnuNode, muslNode, NODES, NotHere } from './nodes.mjs'
 import * as pack from './pack.mjs'
 import { Project } from './project.mjs'
+import { serve } from './registry.mjs'
 import { smoke, startTarget } from './smoke.mjs'
 import { readJson } from './stage.mjs'
 import { addonPath, GLIBC, TARGETS } from './targets.mjs'
@@ -57,12 +58,14 @@ async function check(title, body) {
   for (const problem of problems) console.log(`    ${problem.replaceAll('\n', '\n    ')}`)
 }
 
-/** An empty folder with the packages for `target` in it, put there by the Node that runs this, for another Node. */
+const registry = await serve([rootTarball, ...tarballs.values(), ...needed])
+
+/** An empty folder where npm, run by the Node that runs this, has installed what `target` needs, for another Node. */
 async function installed(target, node) {
   const folder = mkdtempSync(join(scratch, 'project-'))
   const [, cpu, libc] = target.split('-')
   const machine = ['--os=linux', `--cpu=${cpu}`, `--libc=${libc === 'gnu' ? 'glibc' : libc}`]
-  await new Project(folder).install('--offline', ...machine, rootTarball, tarballs.get(target), ...needed)
+  await new Project(folder).install('--registry', registry.url, ...machine, 'pyprof-rs')
   return new Project(folder, node)
 }
 
@@ -111,6 +114,7 @@ await check('the formats on an emulated arm64 Node', () =>
 )
 await check("the core's own tests, compiled for arm64, emulated", () => coreTests(emulator()))
 
+await registry.close()
 rmSync(scratch, { recursive: true, force: true })
 console.log(`\n== release/: ${readdirSync(out).join(', ')}`)
 console.log('Not tested here: reading the memory of other processes on arm64, which the emulator cannot do.')
