@@ -26,7 +26,17 @@ export function provideToolchain() {
   )
   if (missing.length > 0) step('Adding Rust targets', 'rustup', ['target', 'add', ...missing])
   const bin = pythonTools('cross', TOOLS)
-  return { ...process.env, PATH: `${bin}:${process.env.PATH}` }
+  return { CLANG: bpfCompiler(bin), ...process.env, PATH: `${bin}:${process.env.PATH}` }
+}
+
+/** zig is a clang that knows BPF too, by another name of the target: no build lacks the program for the kernel. */
+function bpfCompiler(bin) {
+  const path = join(bin, 'bpf-clang')
+  // The target (clang's `-target bpf`) comes first; what zig adds by itself is for programs with a runtime.
+  const without = ['-fno-sanitize=all', '-fno-stack-protector', '-fno-asynchronous-unwind-tables']
+  const command = [join(bin, 'python-zig'), 'cc', '-target', 'bpfel-freestanding', ...without]
+  writeFileSync(path, `#!/bin/sh\nshift 2\nexec ${command.join(' ')} "$@"\n`, { mode: 0o755 })
+  return path
 }
 
 /** A Python environment in .cache/ with these packages; returns its folder of programs. */
