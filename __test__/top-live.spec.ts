@@ -84,6 +84,10 @@ withPython('views, filter and waiting threads', async (t, python) => {
   t.regex(await top('--idle'), /\d% +\d\S* +\S+ +<module>/)
   t.regex(await top('--idle', '--view', 'lines'), /<module> +<string>:\d+|<module> +.*program\.py:\d+/)
   t.notRegex(await top('--idle', '--filter', 'nothing'), /<module>/)
+  const json = async (...args: string[]) => JSON.parse(await top('--json', ...args))
+  t.like(await json('--mode', 'cpu', '--rate', '50'), { time: 'cpu', sampler: { rateAsked: 50 } })
+  t.is((await json('--thread', 'MainThread')).threads.length, 1)
+  t.is((await json('--thread', 'nobody')).threads.length, 0)
 })
 
 withPython('a duration ends it; so does SIGTERM, and a reader who leaves', async (t, python) => {

@@ -234,8 +234,10 @@ test('threads and processes that have ended are shown for the window and then fo
 test('a target that shows nothing still has a time', (t) => {
   const { tables, thread, model } = one()
   model.add(batch(tables, 1000, [{ thread, stack: [MAIN], wallMs: 1000 }]))
-  model.close(1e9)
-  model.close(1e9)
+  t.true(model.close(1e9))
+  t.false(model.close(5e8))
+  t.is(model.tally.functions.overallNs, 1e9)
+  t.true(model.close(1e9))
   t.is(model.tally.functions.overallNs, 2e9)
   t.deepEqual(times(model), { main: [0, 0, 1000, 1000] })
 })

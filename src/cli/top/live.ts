@@ -111,8 +111,7 @@ export class Live {
   #next(): void {
     const now = performance.now()
     if (this.#source && !this.#ended) this.#pace.add(this.#source.stats)
-    this.#model.close((now - this.#closedAt) * 1e6)
-    this.#closedAt = now
+    if (this.#model.close((now - this.#closedAt) * 1e6)) this.#closedAt = now
     this.#learn()
     this.draw()
   }

@@ -67,15 +67,19 @@ async function print(source: Source, printing: Printing, signal: AbortSignal): P
   pace.add(source.stats)
   const started = performance.now()
   let before = started
-  for (let number = 1; number <= count && !over && !signal.aborted; number++) {
+  let printed = 0
+  for (let number = 1; printed < count && !over && !signal.aborted; number++) {
     // Counted from the start: no interval is late because those before it were.
     const due = Math.min(number * interval, duration)
     await pause(started + due - performance.now(), left.signal)
     const now = performance.now()
-    pace.add(source.stats)
-    model.close((now - before) * 1e6)
-    before = now
-    if (seen > 0 && !(await write(text(model, pace.pace(), printing)))) return
+    // An interval without news goes on, rather than being printed again.
+    if (model.close((now - before) * 1e6) && (seen > 0 || !over)) {
+      before = now
+      pace.add(source.stats)
+      if (!(await write(text(model, pace.pace(), printing)))) return
+      printed++
+    }
     if (due >= duration) return
   }
   if (!over) return

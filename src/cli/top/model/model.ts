@@ -7,6 +7,9 @@ import { Tally } from './tally.js'
 /** Counts only one thread or process. */
 export type Scope = { thread: number } | { process: number }
 
+/** After it nothing is what there was. */
+const LONGEST_SILENCE_NS = 1e9
+
 export class Model {
   readonly #windowNs: number
   readonly places = new Places()
@@ -65,14 +68,14 @@ export class Model {
   }
 
   /**
-   * Ends the interval: what was added can be seen now. `elapsedNs`: how long it was, for when there was no sample to
-   * tell.
+   * Ends the interval: what was added can be seen now. `elapsedNs`: time since the last one ended, for when there was no
+   * sample to tell. False when it goes on: samples come a little late, so a short one can be without any.
    */
-  close(elapsedNs: number): void {
-    if (this.#paused || !this.#tables) return
+  close(elapsedNs: number): boolean {
+    if (this.#paused) return false
     const measured = this.#latestNs - this.#closedNs
-    // Samples come a little late: a short interval can end without any and is counted with the next.
-    if (measured <= 0 && this.#latestNs > 0 && elapsedNs < 1e9) return
+    if (measured <= 0 && elapsedNs < LONGEST_SILENCE_NS) return false
+    if (!this.#tables) return true
     const durationNs = measured > 0 ? measured : elapsedNs
     this.#closedNs = Math.max(this.#latestNs, this.#closedNs + durationNs)
     this.#latestNs = this.#closedNs
@@ -81,6 +84,7 @@ export class Model {
     this.#scoped?.tally.close(this.#tables, durationNs, this.#resumed)
     this.#activity.close(this.#all.functions.intervals)
     this.#resumed = false
+    return true
   }
 
   /** What comes meanwhile is counted, but only seen afterwards. */
