@@ -32,7 +32,7 @@ eachPython('top shows the hot functions of a process, one table for each interva
     const [head, titles, ...rows] = table.split('\n')
     t.regex(
       head!,
-      new RegExp(`^pid ${pid}  0\\.\\ds of 0\\.\\ds  time wall  CPU .* Hz  cut .*  own CPU .*%$`),
+      new RegExp(`^pid ${pid}  0\\.\\ds of 0\\.\\ds  time wall  CPU .* Hz  cut .*  own CPU .*%  snapshot$`),
     )
     t.regex(titles!, /^SELF% +TOTAL% +SELF +TOTAL +FUNCTION +WHERE$/)
     const caller = rows.find((row) => row.includes(' caller '))

@@ -140,6 +140,7 @@ export const HEALTH: Health = {
   samples: 0,
   cut: 0,
   cpuNs: 0,
+  engine: 'snapshot',
 }
 
 /** Yields what it is given until it is ended. */

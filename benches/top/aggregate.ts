@@ -66,7 +66,7 @@ const scene = {
   model,
   state: initialState(),
   target: { pid: 1, command: 'bench', pythonVersion: '3.12.1' },
-  pace: { rate, cut: 0, failed: 0, ownCpu: 0 },
+  pace: { rate, cut: 0, failed: 0, ownCpu: 0, engine: 'snapshot' },
   rate,
   windowNs: 5e9,
   ended: null,

@@ -43,7 +43,7 @@ for (let interval = 1; interval <= (hours * 3.6e6) / INTERVAL_MS; interval++) {
         model,
         state: initialState(),
         target: { pid: 1, command: '', pythonVersion: null },
-        pace: { rate: 1000, cut: 0, failed: 0, ownCpu: 0 },
+        pace: { rate: 1000, cut: 0, failed: 0, ownCpu: 0, engine: 'snapshot' },
         rate: 1000,
         windowNs: 5e9,
         ended: null,

@@ -39,6 +39,7 @@ export function report(
       cut: pace.cut,
       failed: pace.failed,
       ownCpu: pace.ownCpu,
+      engine: pace.engine,
       lost: model.lost,
     },
     functions: functionRows(model, state).slice(0, limit).map(place),

@@ -82,6 +82,8 @@ export interface Health {
   samples: number
   cut: number
   cpuNs: number
+  /** Where the stacks come from: an `EngineName`. */
+  engine: string
 }
 
 /** A `Session`, or a stand-in. */

@@ -145,6 +145,7 @@ function head(model: Model, pace: Pace, { pid, plan: { rate, state } }: Printing
     `failed ${percent(pace.failed, 1)}`,
     ...(model.lost > 0 ? [`lost ${count(model.lost)}`] : []),
     `own CPU ${percent(pace.ownCpu, 1)}`,
+    pace.engine,
   ].join('  ')
 }
 

@@ -8,7 +8,11 @@ export interface Pace {
   cut: number
   failed: number
   ownCpu: number
+  /** Where the stacks come from; empty before it is known. */
+  engine: string
 }
+
+type Counter = Exclude<keyof Health, 'engine'>
 
 export class PaceMeter {
   readonly #windowNs: number
@@ -27,16 +31,16 @@ export class PaceMeter {
 
   pace(): Pace {
     const last = this.#seen.at(-1)
-    if (!last) return { rate: 0, cut: 0, failed: 0, ownCpu: 0 }
+    if (!last) return { rate: 0, cut: 0, failed: 0, ownCpu: 0, engine: '' }
     const first = this.#seen.length > 1 ? this.#seen[0] : undefined
-    const since = (field: keyof Health) => last[field] - (first?.[field] ?? 0)
-    const share = (part: keyof Health, whole: keyof Health) =>
-      since(whole) > 0 ? since(part) / since(whole) : 0
+    const since = (field: Counter) => last[field] - (first?.[field] ?? 0)
+    const share = (part: Counter, whole: Counter) => (since(whole) > 0 ? since(part) / since(whole) : 0)
     return {
       rate: share('rounds', 'elapsedNs') * 1e9,
       cut: share('cut', 'samples'),
       failed: share('failed', 'rounds'),
       ownCpu: share('cpuNs', 'elapsedNs'),
+      engine: last.engine,
     }
   }
 }

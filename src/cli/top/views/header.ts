@@ -63,6 +63,7 @@ function sampler({ pace, rate, model }: Scene): Line[] {
     labelled('cut', percent(pace.cut, 1), pace.cut > 0.5 ? 'bad' : undefined),
     labelled('failed', percent(pace.failed, 1), pace.failed > 0.2 ? 'bad' : undefined),
     labelled('own CPU', percent(pace.ownCpu, 1)),
+    pace.engine === '' ? [] : [span(pace.engine, 'dim')],
     model.lost > 0 ? labelled('lost', count(model.lost), 'bad') : [],
   ]
 }
