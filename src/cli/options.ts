@@ -37,7 +37,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   },
   dump: {
     summary: "Show all threads' stacks of a process now",
-    usage: ['pyprof-rs dump <pid> [--native] [--kernel] [--locals] [--subprocesses] [--json]'],
+    usage: ['pyprof-rs dump [options] <pid>'],
     options: {
       pid: { short: 'p', value: 'PID', help: 'The process; the same as <pid>' },
       locals: { short: 'l', help: 'Show arguments and local variables' },

@@ -22,6 +22,8 @@ interface Printing {
 }
 
 const INTERVAL_MS = 1000
+/** A session needs some time until its first sample; after this there is nothing to see. */
+const START_MS = 3000
 
 /**
  * Prints until the duration, the count or the target is over, or a signal comes; the exit status.
@@ -73,8 +75,9 @@ async function print(source: Source, printing: Printing, signal: AbortSignal): P
     const due = Math.min(number * interval, duration)
     await pause(started + due - performance.now(), left.signal)
     const now = performance.now()
+    const starting = seen === 0 && (over || now - started < START_MS)
     // An interval without news goes on, rather than being printed again.
-    if (model.close((now - before) * 1e6) && (seen > 0 || !over)) {
+    if (!starting && model.close((now - before) * 1e6)) {
       before = now
       pace.add(source.stats)
       if (!(await write(text(model, pace.pace(), printing)))) return
