@@ -92,6 +92,76 @@ test('dump --json is valid by docs/dump.schema.json, which refuses what is wrong
   t.false(validate({ ...found, threads: [{}] }))
 })
 
+const NATIVE = {
+  ...RAW,
+  threads: [
+    {
+      ...RAW.threads[1]!,
+      name: 'reader',
+      frames: [
+        frame('main', 3),
+        frame('read', 0, {
+          kind: 2,
+          module: '/lib/libc.so.6',
+          file: '',
+          firstLine: 0,
+          column: 0,
+          endColumn: 0,
+        }),
+        frame('os_read', 12, {
+          kind: 2,
+          module: '/lib/libpython.so',
+          file: 'Modules/posixmodule.c',
+          firstLine: 0,
+        }),
+        frame('vfs_read', 0, { kind: 3, module: 'kernel', file: '', firstLine: 0, column: 0, endColumn: 0 }),
+        frame('ext4_read', 0, { kind: 3, module: 'ext4', file: '', firstLine: 0, column: 0, endColumn: 0 }),
+      ],
+      native: {
+        complete: true,
+        note: '',
+        hasPython: true,
+        waitsIn: { number: 0, call: 'read', arguments: ['fd=0 (pipe:[7])', 'count=1'], channel: 'pipe_read' },
+      },
+    },
+    { ...RAW.threads[1]!, native: { complete: false, note: 'the thread runs', hasPython: true } },
+    { ...RAW.threads[1]!, native: { complete: true, note: 'root only', hasPython: false, waitsIn: null } },
+  ],
+}
+
+test('dump --native shows what lies below Python, and says of each thread what is missing', async (t) => {
+  const { stdout } = await fakeCli(t, ['dump', '7', '--native', '--kernel'], { snapshot: NATIVE }).done
+  t.is(
+    stdout.split('\n\n').slice(1).join('\n\n'),
+    `Thread "reader" (python id 0x1, native id unknown, waiting, interpreter 1)
+  File "/app/main.py", line 3, in App.main
+  native read (libc.so.6)
+  native os_read (libpython.so, Modules/posixmodule.c:12)
+  kernel vfs_read
+  kernel ext4_read (ext4)
+  waits in read(fd=0 (pipe:[7]), count=1)
+
+Thread "idle\\x07" (python id 0x1, native id unknown, waiting, interpreter 1)
+  [no Python frames]
+  [no native frames: the thread runs]
+
+Thread "idle\\x07" (no Python, native id unknown, waiting, interpreter 1)
+  [no Python frames]
+  [root only]
+`,
+  )
+  const json = await fakeCli(t, ['dump', '7', '--native', '--json'], { snapshot: NATIVE }).done
+  const schema = JSON.parse(readFileSync(new URL('../docs/dump.schema.json', import.meta.url), 'utf8'))
+  const validate = new Ajv2020({ allErrors: true }).compile(schema)
+  const found = JSON.parse(json.stdout)
+  t.true(validate(found), JSON.stringify(validate.errors))
+  t.like(found.threads[0].frames[2], { kind: 'native', module: '/lib/libpython.so', line: 12 })
+  t.is(found.threads[0].frames[3].kind, 'kernel')
+  t.is(found.threads[0].frames[0].module, undefined)
+  t.is(found.threads[1].native.waitsIn, null)
+  t.false(found.threads[2].native.python)
+})
+
 test('deep recursion is shown once and counted', (t) => {
   const one: FrameSnapshot = {
     kind: 'python',

@@ -42,6 +42,19 @@ eachPython('dump shows where it waits', async (t, python) => {
   )
 })
 
+eachPython('dump --native --kernel follows a thread that waits down into the kernel', async (t, python) => {
+  const target = await start(t, python, 'wait')
+  const args = ['dump', String(target.process.pid), '--native', '--kernel', '--json']
+  const found = JSON.parse((await cli(t, args).done).stdout)
+  const validate = new Ajv2020({ allErrors: true }).compile(schema)
+  t.true(validate(found), JSON.stringify(validate.errors))
+  const [{ native, frames }] = found.threads
+  t.true(native.complete, JSON.stringify(found))
+  t.truthy(native.waitsIn.call)
+  const kinds = frames.map(({ kind }: { kind: string }) => kind).join(' ')
+  t.regex(kinds, /^python( native)+( kernel)+$/)
+})
+
 eachPython('record -- program sees what it does', async (t, python) => {
   const cwd = temporaryFolder(t)
   const args = ['record', '-o', 'out.collapsed', '--', ...program(python, 'spin', '15000')]

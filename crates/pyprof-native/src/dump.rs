@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use pyprof_core::attach::Attached;
-use pyprof_core::memory::ProcessMemory;
+use pyprof_core::memory::{ProcessMemory, RemoteMemory};
 use pyprof_core::process::thread_clock::{RunState, ThreadClock};
 use pyprof_core::process::threads;
 use pyprof_core::profile::FrameKind;
-use pyprof_core::python::frame::RawFrame;
 use pyprof_core::snapshot::{
     self, FrameSnapshot, NativeLook, Seen, Snapshot, SnapshotOptions, ThreadSnapshot,
 };
@@ -19,7 +18,7 @@ use crate::look::Caught;
 use crate::merge::{Merger, Problem, Slot};
 use crate::present::{self, Item, Shown};
 use crate::symbols::{NativeSymbol, Symbolizer};
-use crate::unwind::{NativeFrame, Unwinder};
+use crate::unwind::Unwinder;
 use crate::waits;
 
 /// What a dump should hold besides Python's stacks.
@@ -40,8 +39,8 @@ const HOPEFUL_LOOKS: usize = 20;
 /// Time between two looks.
 const PAUSE: Duration = Duration::from_micros(100);
 
-/// A thread's stack that runs shows no native frames.
 const RUNS: &str = "the thread runs: its native frames can only be seen while it is blocked";
+const MOVES: &str = "the thread could not be caught waiting";
 
 /// Looks at every thread of `pid`; see [`snapshot::take`], which does the same for Python alone.
 pub fn take(pid: i32, options: DumpOptions) -> Result<Snapshot> {
@@ -65,7 +64,7 @@ pub fn take(pid: i32, options: DumpOptions) -> Result<Snapshot> {
         std::thread::sleep(PAUSE);
     }
     let mut threads: Vec<ThreadSnapshot> =
-        order.iter().filter_map(|address| Some(dump.done.remove(address)?.thread)).collect();
+        order.iter().filter_map(|address| dump.done.remove(address).map(|known| dump.name(known))).collect();
     if threads.is_empty() {
         return Err(Error::NotReady { pid });
     }
@@ -88,6 +87,16 @@ struct Known {
     thread: ThreadSnapshot,
     /// No further look can show more
     settled: bool,
+    below: Option<Below>,
+}
+
+/// What lies below Python in a thread's stack.
+struct Below {
+    /// The merged stack; `None` when only the kernel's frames are wanted, or it could not be merged
+    items: Option<Vec<Item>>,
+    /// The Python frames by index, those that are never shown left out
+    python: Vec<Option<FrameSnapshot>>,
+    kernel: Vec<FrameSnapshot>,
 }
 
 struct Dump {
@@ -185,62 +194,63 @@ impl Dump {
         }
         let hopeless = look >= HOPEFUL_LOOKS;
         let plain = SnapshotOptions { locals: self.options.locals };
+        let mut snapshot = snapshot::describe(&mut self.process, thread, whole, plain);
+        let unseen = |note: &str| NativeLook { note: note.into(), has_python: true, ..NativeLook::default() };
         let Some(caught) = caught.filter(|_| whole) else {
-            let mut snapshot = snapshot::describe(&mut self.process, thread, whole, plain);
-            let note = if snapshot.on_cpu { RUNS } else { "the thread could not be caught waiting" };
-            snapshot.native =
-                Some(NativeLook { note: note.into(), has_python: true, ..NativeLook::default() });
-            return Some(Known { thread: snapshot, settled: hopeless });
+            snapshot.native = Some(unseen(if snapshot.on_cpu { RUNS } else { MOVES }));
+            return Some(Known { thread: snapshot, settled: hopeless, below: None });
         };
-        let cframe = Merger::cframe_field(self.process.reader.layout())
-            .and_then(|field| self.process.reader.memory().read_u64(thread.address.wrapping_add(field)).ok());
-        let (native, merged) =
-            caught.merge(&mut self.unwinder, &mut self.merger, &self.memory, &thread.stack, cframe);
-        let mut snapshot = snapshot::describe(&mut self.process, thread, true, plain);
         let pid = self.process.handle.pid();
         let wait = waits::describe(pid, snapshot.tid, &caught.blocked.call);
-        let (kernel, obstacle) = if self.options.kernel {
-            waits::kernel_frames(pid, snapshot.tid, &wait)
-        } else {
-            (Vec::new(), "")
-        };
+        let mut below = Below { items: None, python: Vec::new(), kernel: Vec::new() };
+        let mut note = "";
+        if self.options.kernel {
+            (below.kernel, note) = waits::kernel_frames(pid, snapshot.tid, &wait);
+        }
+        let mut complete = true;
+        if self.options.native {
+            let cframe = Merger::cframe_field(self.process.reader.layout())
+                .and_then(|field| self.memory.read_u64(thread.address.wrapping_add(field)).ok());
+            let (native, merged) =
+                caught.merge(&mut self.unwinder, &mut self.merger, &self.memory, &thread.stack, cframe);
+            complete = merged.is_complete();
+            if let Some(problem) = merged.problem {
+                note = explain(problem);
+                below.kernel.clear();
+            } else {
+                let frame = |frame| snapshot::describe_frame(&self.process, frame, plain);
+                below.python = thread.stack.iter().map(frame).collect();
+                below.items = Some(Item::of(&merged.slots, &native.frames, &self.unwinder));
+            }
+        }
         if !caught.held() {
             // It ran meanwhile: what was read is of several moments.
-            snapshot.native =
-                Some(NativeLook { note: RUNS.into(), has_python: true, ..NativeLook::default() });
-            return Some(Known { thread: snapshot, settled: hopeless });
-        }
-        let mut look = NativeLook {
-            complete: merged.is_complete(),
-            note: merged.problem.map_or(obstacle, explain).to_owned(),
-            has_python: true,
-            waits_in: Some(wait),
-        };
-        let settled = merged.is_complete() || hopeless;
-        if self.options.native && merged.is_complete() {
-            snapshot.frames = self.frames(&merged.slots, &thread.stack, &native.frames, plain);
-        }
-        if merged.is_complete() || !self.options.native {
-            look.complete |= !self.options.native;
-            snapshot.frames.extend(kernel);
+            snapshot.native = Some(unseen(RUNS));
+            return Some(Known { thread: snapshot, settled: hopeless, below: None });
         }
         snapshot.on_cpu = false;
-        snapshot.native = Some(look);
-        Some(Known { thread: snapshot, settled })
+        snapshot.native =
+            Some(NativeLook { complete, note: note.to_owned(), has_python: true, waits_in: Some(wait) });
+        Some(Known { thread: snapshot, settled: complete || hopeless, below: Some(below) })
+    }
+
+    /// Puts what lies below Python into a thread's stack. Naming takes long, so it waits until all threads were looked at.
+    fn name(&mut self, known: Known) -> ThreadSnapshot {
+        let Known { mut thread, below, .. } = known;
+        if let Some(mut below) = below {
+            if let Some(items) = &below.items {
+                thread.frames = self.frames(items, &mut below.python);
+            }
+            thread.frames.append(&mut below.kernel);
+        }
+        thread
     }
 
     /// The frames of a merged stack, without plumbing.
-    fn frames(
-        &mut self,
-        slots: &[Slot],
-        python: &[RawFrame],
-        native: &[NativeFrame],
-        plain: SnapshotOptions,
-    ) -> Vec<FrameSnapshot> {
-        let items = Item::of(slots, native, &self.unwinder);
-        let shown = present::show(&items, &mut self.symbolizer, &self.process.interpreter_file);
+    fn frames(&mut self, items: &[Item], python: &mut [Option<FrameSnapshot>]) -> Vec<FrameSnapshot> {
+        let shown = present::show(items, &mut self.symbolizer, &self.process.interpreter_file);
         let frame = |shown| match shown {
-            Shown::Python(index) => snapshot::describe_frame(&self.process, &python[index], plain),
+            Shown::Python(index) => python.get_mut(index)?.take(),
             Shown::Native(symbol) => Some(native_frame(symbol)),
         };
         shown.into_iter().filter_map(frame).collect()
@@ -286,7 +296,7 @@ impl Dump {
                 continue;
             }
             let slots: Vec<Slot> = (0..native.frames.len()).rev().map(Slot::Native).collect();
-            snapshot.frames = self.frames(&slots, &[], &native.frames, SnapshotOptions::default());
+            snapshot.frames = self.frames(&Item::of(&slots, &native.frames, &self.unwinder), &mut []);
             snapshot.frames.extend(kernel);
             let note = if native.complete { obstacle } else { explain(Problem::NativeCut) };
             snapshot.native = Some(NativeLook {

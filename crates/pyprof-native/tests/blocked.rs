@@ -150,7 +150,7 @@ fn every_way_of_blocking_is_shown_from_root_to_call_and_none_is_interrupted() {
         let semaphores: i32 = target.words[0].parse().expect("an id");
         let names: Vec<&str> = CALLS.iter().map(|(name, _)| *name).collect();
         let snapshot = settle(&target, &names);
-        for _ in 0..20 {
+        for _ in 0..5 {
             take(target.pid, DumpOptions { native: false, ..ALL }).expect("a dump");
         }
         let returned = target.ask("report");

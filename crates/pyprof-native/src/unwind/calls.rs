@@ -29,17 +29,16 @@ impl Calls {
         })
     }
 
-    /// Whether that call can have called `function`. `named`: it must be a direct call there, or to a stub that jumps
-    /// there; otherwise only one through a register or memory counts.
-    pub fn may_call(&mut self, modules: &Modules, address: u64, function: u64, named: bool) -> bool {
+    /// Whether that call can have called `function`: a direct one must go there, or to a stub that jumps there.
+    pub fn may_call(&mut self, modules: &Modules, address: u64, function: u64) -> bool {
         match self.find(modules, address) {
             None => false,
-            Some(Call::Indirect) => !named,
-            Some(Call::Direct(target)) if target == function => named,
+            Some(Call::Indirect) => true,
+            Some(Call::Direct(target)) if target == function => true,
             Some(Call::Direct(target)) => {
                 let mut code = [0; 16];
                 let slot = modules.memory().read_exact(target, &mut code).ok();
-                let slot = slot.filter(|()| named).and_then(|()| arch::stub_slot(&code, target));
+                let slot = slot.and_then(|()| arch::stub_slot(&code, target));
                 slot.is_some_and(|slot| modules.memory().read_u64(slot).is_ok_and(|there| there == function))
             }
         }

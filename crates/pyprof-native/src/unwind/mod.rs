@@ -265,36 +265,35 @@ impl Unwinder {
         Some(())
     }
 
-    /// The last frame of `walk` needs a frame pointer that nobody knows. Values are tried, the nearest first: the return
-    /// address that one leads to must be that of a call to this function, and the way on must reach the thread's root.
-    /// Calls that name the function come first: what is left over from earlier calls can look like one through a pointer.
+    /// The last frame of `walk` needs a frame pointer that nobody knows. Values are tried, the nearest first: what the
+    /// function has put away must lie in its frame, the return address that the value leads to must be that of a call
+    /// to this function, and the way on must reach the thread's root.
     fn find_frame_pointer(&mut self, walk: &mut Walk, stack: &StackCopy, hints: Hints<'_>) -> Option<Stop> {
         let last = walk.frames.pop()?;
         let (rule, _) = self.rule(last.lookup())?;
         let rule = rule.clone();
-        for named in [true, false] {
-            let mut guesses = 0;
-            let mut address = last.sp.next_multiple_of(8);
-            while stack.contains(address) && address - last.sp < MAX_SEARCH && guesses < MAX_GUESSES {
-                let mut regs = walk.regs;
-                regs.set(arch::FRAME_POINTER, Some(address));
-                address += 8;
-                let caller = rule.cfa(&regs, stack).and_then(|cfa| rule.caller(cfa, &regs, stack));
-                let Ok(caller) = caller else { continue };
-                if caller.sp <= last.sp
-                    || !self.calls.may_call(&self.modules, caller.ip, last.function, named)
-                {
-                    continue;
-                }
-                guesses += 1;
-                let mut attempt = walk.clone();
-                attempt.regs = regs;
-                attempt.guessed = true;
-                let stop = self.walk(&mut attempt, stack, hints);
-                if stop == Stop::Root {
-                    *walk = attempt;
-                    return Some(stop);
-                }
+        let mut guesses = 0;
+        let mut address = last.sp.next_multiple_of(8);
+        while stack.contains(address) && address - last.sp < MAX_SEARCH && guesses < MAX_GUESSES {
+            let mut regs = walk.regs;
+            regs.set(arch::FRAME_POINTER, Some(address));
+            address += 8;
+            let Ok(cfa) = rule.cfa(&regs, stack) else { continue };
+            if cfa <= last.sp || rule.lowest(cfa) < last.sp {
+                continue;
+            }
+            let Ok(caller) = rule.caller(cfa, &regs, stack) else { continue };
+            if !self.calls.may_call(&self.modules, caller.ip, last.function) {
+                continue;
+            }
+            guesses += 1;
+            let mut attempt = walk.clone();
+            attempt.regs = regs;
+            attempt.guessed = true;
+            let stop = self.walk(&mut attempt, stack, hints);
+            if stop == Stop::Root {
+                *walk = attempt;
+                return Some(stop);
             }
         }
         walk.frames.push(last);

@@ -86,6 +86,15 @@ impl Rule {
         Ok(caller)
     }
 
+    /// The lowest address at which the function has put a register away.
+    pub fn lowest(&self, cfa: u64) -> u64 {
+        let at = |restore: &Restore| match restore {
+            Restore::At(offset) => Some(cfa.wrapping_add_signed(*offset)),
+            _ => None,
+        };
+        self.kept.iter().filter_map(|(_, restore)| at(restore)).min().unwrap_or(cfa)
+    }
+
     fn restore(
         &self,
         restore: &Restore,
