@@ -71,6 +71,7 @@ impl FrameDecoder {
             frame.instruction + 8,
             frame.owner.map_or(0, |o| o + 1),
             frame.is_entry.map_or(0, |o| o + 1),
+            frame.stack_top.filter(|_| layout.version >= (3, 11)).map_or(0, |o| o + 4),
             frame.executing.map_or(0, |(o, _)| o + 1),
         ];
         let prefix = ends.into_iter().max().unwrap_or(0).next_multiple_of(8) as usize;
@@ -87,6 +88,25 @@ impl FrameDecoder {
     #[must_use]
     pub fn frames_are_objects(&self) -> bool {
         self.instruction_is_int
+    }
+
+    /// Frames lose their code when they return (`_PyFrame_ClearExceptCode` and what follows it, 3.14+).
+    #[must_use]
+    pub fn clears_code(&self) -> bool {
+        self.layout.tagged
+    }
+
+    /// Whether a frame has put its value stack aside because it is in a call of a Python function, or has yielded.
+    /// `None` where a frame does not tell: from 3.14 on it does so for calls of C functions too, and keeps it.
+    ///
+    /// `stacktop` is -1 while a frame runs (`_PyFrame_GetStackPointer`, `Include/internal/pycore_frame.h`, 3.11 to
+    /// 3.13).
+    #[must_use]
+    pub fn suspended(&self, bytes: &[u8]) -> Option<bool> {
+        let at = self.layout.stack_top.filter(|_| !self.layout.tagged && !self.instruction_is_int)?;
+        let at = usize::try_from(at).ok()?;
+        let top = bytes.get(at..at + 4)?.try_into().ok()?;
+        Some(i32::from_le_bytes(top) >= 0)
     }
 
     /// How many bytes of a frame are needed.

@@ -44,6 +44,8 @@ struct Thread {
     interpreter: usize,
     /// `Again`: to be read in the next call
     outcome: Outcome,
+    /// Which of the main reads read it last
+    read: u64,
 }
 
 /// Looks at all Python threads of a process.
@@ -59,6 +61,9 @@ pub struct ProcessReader {
     warm: PieceList,
     main: PieceList,
     buf: Vec<u8>,
+    /// What the read before brought
+    earlier: Vec<u8>,
+    warm_buf: Vec<u8>,
     main_reads: u64,
 }
 
@@ -87,6 +92,8 @@ impl ProcessReader {
             warm: PieceList::default(),
             main: PieceList::default(),
             buf: Vec::new(),
+            earlier: Vec::new(),
+            warm_buf: Vec::new(),
             main_reads: 0,
         }
     }
@@ -187,15 +194,16 @@ impl ProcessReader {
         }
         let addresses: Vec<u64> = self.interpreters.iter().map(|(address, _)| *address).collect();
         self.shared.plan(&self.layout, self.runtime, &addresses, &mut self.main);
-        let warm_at = self.main.bytes();
-        if warm_at.saturating_add(self.warm.bytes()) > MAX_BYTES {
+        if self.main.bytes() > MAX_BYTES {
             return Err(io::Error::other("the stacks of this process make no sense: they are too large"));
         }
-        self.buf.resize(warm_at + self.warm.bytes(), 0);
-        let (main_buf, warm_buf) = self.buf.split_at_mut(warm_at);
-        let mut fault = read_all(&*self.memory, &self.warm, warm_buf)?;
+        std::mem::swap(&mut self.buf, &mut self.earlier);
+        self.buf.resize(self.main.bytes(), 0);
+        self.warm_buf.resize(self.warm.bytes(), 0);
+        self.main_reads += 1;
+        let mut fault = read_all(&*self.memory, &self.warm, &mut self.warm_buf)?;
         if fault.is_none() {
-            fault = read_all(&*self.memory, &self.main, main_buf)?;
+            fault = read_all(&*self.memory, &self.main, &mut self.buf)?;
         }
         {
             if let Some(fault) = fault {
@@ -210,14 +218,15 @@ impl ProcessReader {
                 return Ok(false);
             }
         }
-        self.main_reads += 1;
         for thread in self.threads.iter_mut().filter(|thread| thread.outcome == Outcome::Again) {
+            let earlier = (thread.read + 1 == self.main_reads).then_some(self.earlier.as_slice());
+            thread.read = self.main_reads;
             thread.outcome = thread.reader.interpret(
                 &*self.memory,
                 &self.layout,
                 &self.decoder,
                 &self.buf,
-                warm_at,
+                earlier,
                 &mut self.pairs,
             );
         }
@@ -258,6 +267,7 @@ impl ProcessReader {
                     reader: ThreadReader::new(&self.layout, address, interpreter),
                     interpreter: index,
                     outcome: Outcome::Again,
+                    read: 0,
                 });
                 thread.interpreter = index;
                 self.threads.push(thread);

@@ -1,6 +1,7 @@
 //! Two copies of one thread's stack, and what can be asked of them.
 
 use super::copies::Copy;
+use super::loose::Loose;
 use crate::python::frame::{FrameDecoder, RawFrame};
 
 /// One look at one thread: two moments, two copies.
@@ -10,8 +11,14 @@ pub struct Look<'a> {
     pub buf: &'a [u8],
     /// Where in it the two copies are
     pub copies: [&'a Copy; 2],
-    /// The current frame, read just before each copy; 0 when the thread runs no Python code
+    /// What the look before read, and where in it its second copy is; `None` when it did not read this thread
+    pub earlier: Option<(&'a [u8], &'a Copy)>,
+    /// What was copied once only, because it has not moved lately
+    pub at_rest: &'a [(u64, u64)],
+    /// The current frame, read just after each copy (just before it where frames are objects); 0 when the thread runs no Python code
     pub tops: [u64; 2],
+    /// Where frames outside the data stack may be
+    pub loose: &'a Loose,
     /// The chunk in use: within it callers lie below their callees
     pub chunk: std::ops::Range<u64>,
     /// Where in it the part in use ended between the copies (`datastack_top`)
@@ -32,7 +39,9 @@ pub enum Walk {
 }
 
 impl Look<'_> {
-    fn frame(&self, copy: usize, address: u64) -> Option<RawFrame> {
+    /// The frame at `address` as `copy` has it.
+    #[must_use]
+    pub fn frame(&self, copy: usize, address: u64) -> Option<RawFrame> {
         self.decoder.decode(address, self.copies[copy].bytes(self.buf, address, self.decoder.prefix())?)
     }
 
@@ -70,16 +79,37 @@ impl Look<'_> {
         end
     }
 
+    /// [`FrameDecoder::suspended`], as `copy` has it.
+    #[must_use]
+    pub fn suspended(&self, copy: usize, address: u64) -> Option<bool> {
+        let prefix = self.decoder.prefix();
+        self.decoder.suspended(self.copies[copy].bytes(self.buf, address, prefix)?)
+    }
+
+    /// Whether the frame lies in what was copied once only.
+    #[must_use]
+    pub fn rests(&self, address: u64) -> bool {
+        self.at_rest.iter().any(|(start, end)| (*start..*end).contains(&address))
+    }
+
     /// The same frame, doing the same thing, in both copies.
     #[must_use]
     pub fn still(&self, frame: &RawFrame) -> bool {
         (0..2).all(|copy| self.frame(copy, frame.address) == Some(*frame))
+            && self.before(frame).is_none_or(|before| before == *frame)
+    }
+
+    /// A frame that was copied once, as it was in the look before.
+    fn before(&self, frame: &RawFrame) -> Option<RawFrame> {
+        let (buf, copy) = self.earlier.filter(|_| self.rests(frame.address))?;
+        self.decoder.decode(frame.address, copy.bytes(buf, frame.address, self.decoder.prefix())?)
     }
 
     /// The same frame in both copies, whatever it does.
     #[must_use]
     pub fn stays(&self, frame: &RawFrame) -> bool {
         (0..2).all(|copy| self.frame(copy, frame.address).is_some_and(|other| other.is_same_call(frame)))
+            && self.before(frame).is_none_or(|before| before.is_same_call(frame))
     }
 
     /// A frame of an earlier stack that stands where it stood and has not returned.

@@ -84,6 +84,11 @@ impl Loose {
         self.frames.dedup_by_key(|frame| frame.address);
     }
 
+    /// Every predicted address.
+    pub fn addresses(&self) -> impl Iterator<Item = u64> {
+        self.frames.iter().map(|frame| frame.address)
+    }
+
     /// Whether the address is predicted.
     #[must_use]
     pub fn knows(&self, address: u64) -> bool {

@@ -2,6 +2,7 @@
 
 pub mod call_site;
 pub mod chunks;
+pub mod climb;
 pub mod copies;
 pub mod look;
 pub mod loose;

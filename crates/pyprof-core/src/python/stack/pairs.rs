@@ -36,6 +36,8 @@ pub struct Pairs {
     asked: FxHashMap<Call, u32>,
     /// See [`Pairs::confirm_from`]
     just_made: FxHashMap<Call, u64>,
+    /// Bytes of a function's frame
+    sizes: FxHashMap<u64, u64>,
 }
 
 impl Pairs {
@@ -109,6 +111,21 @@ impl Pairs {
         self.sites.clear();
         self.asked.clear();
         self.just_made.clear();
+        self.sizes.clear();
+    }
+
+    /// Remembers how many bytes a frame of `code` has.
+    pub fn learn_size(&mut self, code: u64, size: u64) {
+        if self.sizes.len() >= MAX_CALLS {
+            self.sizes.clear();
+        }
+        self.sizes.insert(code, size);
+    }
+
+    /// How many bytes a frame of `code` has.
+    #[must_use]
+    pub fn size(&self, code: u64) -> Option<u64> {
+        self.sizes.get(&code).copied()
     }
 }
 

@@ -1,10 +1,12 @@
 //! The rule that decides what of a moving stack is true.
 //!
-//! The hot part of a stack is copied twice within one system call, each time after the thread's current frame:
-//! `top 0, copy 0, top 1, copy 1`. The thread runs on meanwhile, so a copy can hold callers of one moment and
-//! callees of another. A chain of frames is believed from its root on as far as every frame stands the same in
+//! The hot part of a stack is copied twice within one system call, each time with the thread's current frame after
+//! it: `copy 0, top 0, copy 1, top 1` (before it where frames are objects). The thread runs on meanwhile, so a copy
+//! can hold callers of one moment and callees of another. The first copy is the sample; [`climb`] finds its stack,
+//! and the tops are asked where that cannot. A chain of frames is believed from its root on as far as every frame stands the same in
 //! both copies; above that, each caller-callee pair must be one that was certain, often, before.
 
+use super::climb::{SizeOf, climb};
 use super::look::{Look, Walk};
 use super::objects::{self, Homes};
 use super::pairs::{Call, Pairs};
@@ -22,12 +24,15 @@ pub enum Verdict {
     Lost,
 }
 
-/// The order in which top and copy are tried. The first top comes first: it is the truth of the sample's own
-/// time, before looking has slowed the thread.
+/// The order in which top and copy are walked. The first top comes first: it is nearest to the sample's own time,
+/// before looking has slowed the thread.
 const TRIES: [(usize, usize); 4] = [(0, 0), (0, 1), (1, 1), (1, 0)];
 
+/// Where frames are no objects, [`climb`]'s chain takes the place of the last one.
+const CLIMBED: usize = 3;
+
 /// For each try, those of the other moment with which it shares what is certain.
-const PARTNERS: [[usize; 2]; 4] = [[2, 3], [2, 3], [0, 1], [0, 1]];
+const PARTNERS: [[usize; 2]; 4] = [[2, 1], [2, CLIMBED], [CLIMBED, 0], [2, 1]];
 
 /// What one thread's stack is known to be, and scratch space for the next look at it.
 #[derive(Debug, Default)]
@@ -53,10 +58,13 @@ impl Prover {
         look: &Look<'_>,
         pairs: &mut Pairs,
         ask: &mut AskSite<'_>,
+        size_of: &mut SizeOf<'_>,
     ) -> (Verdict, &[RawFrame]) {
         self.unknown.clear();
+        let objects = look.decoder.frames_are_objects();
         let mut ends = [false; 4];
-        for (try_index, (top, copy)) in TRIES.into_iter().enumerate() {
+        let walks = if objects { TRIES.len() } else { CLIMBED };
+        for (try_index, (top, copy)) in TRIES.into_iter().enumerate().take(walks) {
             let chain = &mut self.chains[try_index];
             match look.walk(copy, look.tops[top], chain) {
                 Walk::Root => ends[try_index] = !chain.is_empty(),
@@ -64,7 +72,6 @@ impl Prover {
                 // Only a frame that stood still tells an address worth reading next time; and the thread's own
                 // word, where a top is always a frame or when it said the same twice.
                 Walk::Unknown(address) => {
-                    let objects = look.decoder.frames_are_objects();
                     let sure = chain
                         .first()
                         .map_or(objects || look.tops[0] == look.tops[1], |frame| look.still(frame));
@@ -76,9 +83,10 @@ impl Prover {
         }
         self.check_roots(look, &mut ends);
 
-        let objects = look.decoder.frames_are_objects();
         if objects {
             self.chains.iter().for_each(|chain| self.homes.note(look, chain));
+        } else {
+            ends[CLIMBED] = self.climb(look, ends, pairs, size_of);
         }
         let certain: [usize; 4] = std::array::from_fn(|index| {
             if !ends[index] {
@@ -99,7 +107,8 @@ impl Prover {
         } else {
             learn(&self.chains[2][..certain[2]], pairs);
         }
-        let whole = (0..4).find(|&index| {
+        let order = if objects { [0, 1, 2, 3] } else { [CLIMBED, 0, 1, 2] };
+        let whole = order.into_iter().find(|&index| {
             ends[index]
                 && if objects {
                     objects::proven(&self.chains[index], certain[index], &self.homes, pairs)
@@ -132,6 +141,21 @@ impl Prover {
         }
         self.verdict = Some(verdict);
         (verdict, &self.stack)
+    }
+
+    /// Fills the last chain with what the first copy shows by itself; false when it does not show a whole stack.
+    fn climb(
+        &mut self,
+        look: &Look<'_>,
+        ends: [bool; 4],
+        pairs: &mut Pairs,
+        size_of: &mut SizeOf<'_>,
+    ) -> bool {
+        let [one, two, three, climbed] = &mut self.chains;
+        let top: &[RawFrame] = if ends[0] { one } else { &[] };
+        let known = [&*one, &*two, &*three].into_iter().zip(ends).find(|(_, end)| *end);
+        let guide = known.map_or(&self.last_good, |(chain, _)| chain);
+        !guide.is_empty() && climb(look, guide, top, pairs, size_of, climbed)
     }
 
     /// A new look begins.

@@ -4,6 +4,7 @@ use rustc_hash::FxHashSet;
 
 use super::call_site;
 use super::chunks::{self, Chunk};
+use super::climb;
 use super::copies::Copy;
 use super::look::Look;
 use super::loose::Loose;
@@ -17,8 +18,6 @@ use crate::python::layout::{DATASTACK_TOP_AFTER_CHUNK, FrameRoot, Layout};
 
 /// Bytes above the highest frame seen lately that are copied too: the stack may grow between looks.
 const MARGIN: u64 = 512;
-/// Rest of the stack below this much is not read by the warm-up: it would take longer than it warms.
-const MAX_WARM: u64 = 16 << 10;
 /// Smallest page of any supported architecture.
 const PAGE: u64 = 4096;
 /// A new address is followed through at most this many frames not met before.
@@ -59,8 +58,38 @@ struct Plan {
     cframe_pointer: usize,
     header: usize,
     copies: [Copy; 2],
-    /// Ranges of the warm-up read, whose place in the buffer is not known while planning
-    warm: Vec<(crate::memory::Piece, usize)>,
+    /// The second copy of the look before, in that look's buffer
+    earlier: Copy,
+}
+
+impl Plan {
+    /// Adds the thread's own word for its current frame, the second time with the rest of the thread state.
+    fn ask_top(
+        &mut self,
+        moment: usize,
+        layout: &Layout,
+        thread: u64,
+        header_len: usize,
+        cframes: &[u64],
+        main: &mut PieceList,
+    ) {
+        match layout.thread.frame_root {
+            FrameRoot::CFrame(pointer, frame) => {
+                self.top[moment].extend(cframes.iter().map(|cframe| main.push(cframe + frame, 8)));
+                if moment == 0 {
+                    self.cframe_pointer = main.push(thread + pointer, 8);
+                }
+            }
+            FrameRoot::FrameObject(offset) | FrameRoot::CurrentFrame(offset) => {
+                if moment == 0 {
+                    self.top[0].push(main.push(thread + offset, 8));
+                }
+            }
+        }
+        if moment == 1 {
+            self.header = main.push(thread, header_len);
+        }
+    }
 }
 
 /// Reads one thread's stack again and again.
@@ -160,43 +189,34 @@ impl ThreadReader {
             let (low, high) = self.window.range().unwrap_or((chunk.base, chunk.end));
             let high = high.saturating_add(MARGIN).clamp(chunk.base, chunk.end);
             let low = low.clamp(chunk.base, high);
+            // A frame that starts just below the moving part ends in it.
+            let low = low.saturating_sub(frame_len).max(chunk.base);
             self.hot.push((low, high));
             if high - low >= 8 {
                 // Behind the highest frame seen lately: in the page of the leaf, where nothing is written.
                 warm.push(high - 8, 8);
             }
-            // A frame that starts just below the moving part ends in it.
             self.cold.push((chunk.base, (low + frame_len).min(chunk.end)));
             let older = &self.chunks[..self.chunks.len() - 1];
             self.cold.extend(older.iter().map(|chunk| (chunk.base, chunk.end)));
         }
         let plan = &mut self.plan;
+        std::mem::swap(&mut plan.earlier, &mut plan.copies[1]);
         plan.copies.iter_mut().for_each(Copy::clear);
-        plan.warm.clear();
+        // Frame objects tell themselves whether they run; there the thread's word comes first.
+        let top_first = decoder.frames_are_objects();
         for moment in 0..2 {
             plan.top[moment].clear();
-            match layout.thread.frame_root {
-                FrameRoot::CFrame(pointer, frame) => {
-                    for cframe in &self.cframes {
-                        plan.top[moment].push(main.push(cframe + frame, 8));
-                    }
-                    if moment == 0 {
-                        plan.cframe_pointer = main.push(self.address + pointer, 8);
-                    }
-                }
-                FrameRoot::FrameObject(offset) | FrameRoot::CurrentFrame(offset) => {
-                    if moment == 0 {
-                        plan.top[0].push(main.push(self.address + offset, 8));
-                    }
-                }
-            }
-            if moment == 1 {
-                plan.header = main.push(self.address, self.header_len);
+            if top_first {
+                plan.ask_top(moment, layout, self.address, self.header_len, &self.cframes, main);
             }
             for &(start, end) in &self.hot {
                 let len = (end - start) as usize;
                 let offset = main.push(start, len);
                 plan.copies[moment].push(crate::memory::Piece { base: start as usize, len }, offset);
+            }
+            if !top_first {
+                plan.ask_top(moment, layout, self.address, self.header_len, &self.cframes, main);
             }
         }
         // The first touch of a page after a pause is slow. Touch it before time counts, where nothing is written
@@ -209,33 +229,26 @@ impl ThreadReader {
                 }
             }
         }
-        let rest: u64 = self.cold.iter().map(|(start, end)| end - start).sum();
+        // One copy for both moments: what is at rest must be as it was in the look before.
         for &(start, end) in &self.cold {
             let len = (end - start) as usize;
             let piece = crate::memory::Piece { base: start as usize, len };
-            let after = main.push(start, len);
-            plan.copies[1].push(piece, after);
-            if rest <= MAX_WARM {
-                plan.warm.push((piece, warm.push(start, len)));
-            } else {
-                plan.copies[0].push(piece, after);
-            }
+            let offset = main.push(start, len);
+            plan.copies[0].push(piece, offset);
+            plan.copies[1].push(piece, offset);
         }
     }
 
-    /// Makes a stack of what was read: `buf` holds the main read, and from `warm_at` on the warm-up.
+    /// Makes a stack of what was read into `buf`; `earlier` is what the look before read, if it read this thread.
     pub fn interpret(
         &mut self,
         memory: &dyn RemoteMemory,
         layout: &Layout,
         decoder: &FrameDecoder,
         buf: &[u8],
-        warm_at: usize,
+        earlier: Option<&[u8]>,
         pairs: &mut Pairs,
     ) -> Outcome {
-        for (piece, offset) in self.plan.warm.drain(..) {
-            self.plan.copies[0].push(piece, warm_at + offset);
-        }
         self.plan.copies.iter_mut().for_each(Copy::seal);
         let header_bytes = &buf[self.plan.header..self.plan.header + self.header_len];
         let field = |offset| word(header_bytes, offset).unwrap_or(0);
@@ -266,10 +279,20 @@ impl ThreadReader {
         }
         let used_to = thread.datastack_chunk.map_or(0, |offset| field(offset + DATASTACK_TOP_AFTER_CHUNK));
         let chunk = self.chunks.last().map_or(0..0, |chunk| chunk.base..chunk.end);
-        let look =
-            Look { buf, copies: [&self.plan.copies[0], &self.plan.copies[1]], tops, chunk, used_to, decoder };
+        let look = Look {
+            buf,
+            copies: [&self.plan.copies[0], &self.plan.copies[1]],
+            earlier: earlier.map(|buf| (buf, &self.plan.earlier)),
+            at_rest: &self.cold,
+            loose: &self.loose,
+            tops,
+            chunk,
+            used_to,
+            decoder,
+        };
         let mut ask = |caller: &RawFrame, callee: &RawFrame| call_site::find(memory, layout, caller, callee);
-        let (verdict, _) = self.prover.prove(&look, pairs, &mut ask);
+        let mut size_of = |code: u64, pairs: &mut Pairs| climb::frame_size(memory, layout, code, pairs);
+        let (verdict, _) = self.prover.prove(&look, pairs, &mut ask, &mut size_of);
         let unknown = self.prover.unknown().to_vec();
         self.remember(used_to);
         let mut found = false;
