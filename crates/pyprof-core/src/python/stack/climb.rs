@@ -110,15 +110,14 @@ fn step(
         .filter(|end| look.chunk.contains(end))
         .and_then(|end| look.frame(0, end))
         .filter(|frame| frame.code != 0);
-    let suspended = if look.rests(current.address) || current.is_marker() {
-        None
-    } else {
-        look.suspended(0, current.address)
-    };
+    let suspended = if current.is_marker() { None } else { look.suspended(0, current.address) };
     let calls = |frame: &RawFrame| frame.previous == current.address;
     // A generator's link is cut when it yields, so one that has it runs.
-    let generator =
-        |caller: u64| others.iter().find(|frame| frame.is_generator() && frame.previous == caller);
+    let called_by = |caller: u64| {
+        let from = others.partition_point(|frame| frame.previous < caller);
+        others[from..].iter().take_while(move |frame| frame.previous == caller)
+    };
+    let generator = |caller: u64| called_by(caller).find(|frame| frame.is_generator());
     if let Some(callee) = generator(current.address) {
         return Step::Callee(*callee);
     }

@@ -86,7 +86,10 @@ impl Prover {
         if objects {
             self.chains.iter().for_each(|chain| self.homes.note(look, chain));
         } else {
-            ends[CLIMBED] = self.climb(look, ends, pairs, size_of);
+            // A stack that stood still all through the look needs no more.
+            let [one, _, three, _] = &self.chains;
+            let stood = ends[0] && ends[2] && one == three && look.certain(one, three) == one.len();
+            ends[CLIMBED] = !stood && self.climb(look, ends, pairs, size_of);
         }
         let certain: [usize; 4] = std::array::from_fn(|index| {
             if !ends[index] {
