@@ -32,6 +32,14 @@ impl Chunk {
     }
 }
 
+/// Where the first frame of the chunk in use begins: the oldest chunk leaves out its first word, so that popping its
+/// first frame does not free it (`push_chunk`, `Python/pystate.c`).
+#[must_use]
+pub fn first_frame(chunks: &[Chunk]) -> u64 {
+    let skipped = if chunks.len() == 1 { 8 } else { 0 };
+    chunks.last().map_or(0, |chunk| chunk.base + HEADER as u64 + skipped)
+}
+
 /// The chunks from the oldest to the one in use, which begins at `newest`.
 ///
 /// `known` are the chunks of the last look: those that are still there are not read again.

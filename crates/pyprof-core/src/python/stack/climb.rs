@@ -64,15 +64,10 @@ pub fn climb(
     let mut others: Vec<RawFrame> = linked(0).chain(linked(1)).collect();
     others.sort_by_key(|frame| frame.previous);
     // Where the next frame of the data stack begins.
-    let mut end = None;
-    for frame in chain.iter().rev() {
-        if look.chunk.contains(&frame.address) {
-            end = size_of(frame.code, pairs).map(|size| frame.address + size);
-            if end.is_none() {
-                return false;
-            }
-            break;
-        }
+    let mut end = look.first_frame;
+    if let Some(newest) = chain.iter().rev().find(|frame| look.chunk.contains(&frame.address)) {
+        let Some(size) = size_of(newest.code, pairs) else { return false };
+        end = newest.address + size;
     }
     let most = look.copies[0].size() / look.decoder.prefix() + 1;
     while let Some(&current) = chain.last() {
@@ -86,7 +81,7 @@ pub fn climb(
         };
         if look.chunk.contains(&next.address) {
             let Some(size) = size_of(next.code, pairs) else { return false };
-            end = Some(next.address + size);
+            end = next.address + size;
         }
         chain.push(next);
     }
@@ -99,17 +94,8 @@ enum Step {
     Unclear,
 }
 
-fn step(
-    look: &Look<'_>,
-    current: &RawFrame,
-    end: Option<u64>,
-    others: &[RawFrame],
-    top: &[RawFrame],
-) -> Step {
-    let above = end
-        .filter(|end| look.chunk.contains(end))
-        .and_then(|end| look.frame(0, end))
-        .filter(|frame| frame.code != 0);
+fn step(look: &Look<'_>, current: &RawFrame, end: u64, others: &[RawFrame], top: &[RawFrame]) -> Step {
+    let above = look.frame(0, end).filter(|frame| look.chunk.contains(&end) && frame.code != 0);
     let suspended = if current.is_marker() { None } else { look.suspended(0, current.address) };
     let calls = |frame: &RawFrame| frame.previous == current.address;
     // A generator's link is cut when it yields, so one that has it runs.
@@ -144,5 +130,5 @@ fn step(
             Some(_) => Step::Unclear,
         };
     }
-    if suspended == Some(true) { Step::Unclear } else { Step::Running }
+    if suspended == Some(true) || current.is_marker() { Step::Unclear } else { Step::Running }
 }

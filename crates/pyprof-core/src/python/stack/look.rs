@@ -21,6 +21,8 @@ pub struct Look<'a> {
     pub loose: &'a Loose,
     /// The chunk in use: within it callers lie below their callees
     pub chunk: std::ops::Range<u64>,
+    /// Where the chunk's first frame begins
+    pub first_frame: u64,
     /// Where in it the part in use ended between the copies (`datastack_top`)
     pub used_to: u64,
     /// How this version's frames are laid out

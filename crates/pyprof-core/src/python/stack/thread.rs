@@ -287,6 +287,7 @@ impl ThreadReader {
             loose: &self.loose,
             tops,
             chunk,
+            first_frame: chunks::first_frame(&self.chunks),
             used_to,
             decoder,
         };
