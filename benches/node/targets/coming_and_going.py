@@ -1,4 +1,4 @@
-"""Threads of 100 ms and children of 300 ms come and go, one of each at least at any time."""
+"""Threads and children come and go, each for a fraction of a second, about thirty threads and ten children a second."""
 import multiprocessing
 import select
 import sys
@@ -14,7 +14,7 @@ def busy(seconds):
 
 
 def child():
-    busy(0.05)
+    busy(0.02)
     time.sleep(0.2)
 
 
@@ -23,13 +23,14 @@ def main():
     children = []
     print("ready", flush=True)
     while not select.select([sys.stdin], [], [], 0)[0]:
-        threads = [threading.Thread(target=busy, args=(0.03,)) for _ in range(3)]
+        threads = [threading.Thread(target=busy, args=(0.01,)) for _ in range(3)]
         for thread in threads:
             thread.start()
         children.append(multiprocessing.Process(target=child))
         children[-1].start()
         for thread in threads:
             thread.join()
+        time.sleep(0.05)
         while len(children) > 3:
             children.pop(0).join()
     for process in children:
