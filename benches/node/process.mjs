@@ -19,13 +19,18 @@ export function cpu() {
   return found
 }
 
-/** Resident memory and heap in KiB, open descriptors, threads. Garbage is collected first, with --expose-gc. */
+/**
+ * Resident memory, JavaScript's heap and its buffers outside of it in KiB, open descriptors, threads. Garbage is
+ * collected first, with --expose-gc.
+ */
 export function resources() {
   globalThis.gc?.()
   const status = readFileSync('/proc/self/status', 'utf8')
+  const { heapUsed, arrayBuffers } = process.memoryUsage()
   return {
     rss: Number(/VmRSS:\s+(\d+)/.exec(status)[1]),
-    heap: Math.round(process.memoryUsage().heapUsed / 1024),
+    heap: Math.round(heapUsed / 1024),
+    buffers: Math.round(arrayBuffers / 1024),
     descriptors: readdirSync('/proc/self/fd').length,
     threads: readdirSync('/proc/self/task').length,
   }

@@ -21,7 +21,7 @@ EVENTS = {
     "ptrace": ("syscalls:sys_enter_ptrace", "ptrace"),
     "sleeps": ("syscalls:sys_enter_clock_nanosleep", "clock_nanosleep"),
 }
-SECONDS = (1, 3)
+SECONDS = (1, 2)
 
 
 def counter():

@@ -97,7 +97,7 @@ export class Session implements AsyncIterable<SessionEvent>, AsyncDisposable {
   }
 
   /**
-   * The same, packed: typed arrays, about a hundred times a second at most. Leaving the loop ends the session.
+   * The same, packed: typed arrays, about fifty times a second at most. Leaving the loop ends the session.
    */
   async *batches(): AsyncGenerator<Batch, void, undefined> {
     if (this.#parts.options.stream === undefined) throw invalid('this session has no buffer to read from')

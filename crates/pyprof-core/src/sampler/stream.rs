@@ -17,7 +17,7 @@ pub const CUT: u32 = 4;
 /// The kernel's account of CPU time is up to a tick late (10 ms at 100 Hz): a sample waits this long for its share.
 const SETTLES_AFTER: u64 = 12_000_000;
 /// The consumer is told no more often than this, in ns.
-const PUBLISH_EVERY: u64 = 10_000_000;
+const PUBLISH_EVERY: u64 = 20_000_000;
 /// ... but when this many samples have come.
 const PUBLISH_AT: usize = 1024;
 
