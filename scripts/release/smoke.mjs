@@ -12,6 +12,7 @@ export const COMMANDS = [
     args: (pid) => ['dump', pid],
     problem: ({ stdout }) => !/^Thread "MainThread" .*\n.* in <module>/m.test(stdout),
   },
+  { args: (pid) => ['top', pid, '-n', '1'], problem: ({ stdout }) => !/ leaf /.test(stdout) },
   { args: (pid) => ['doctor', pid], problem: ({ stdout }) => !/in this build/.test(stdout) },
   {
     args: (pid) => ['record', pid, '-d', '300ms', '-o', 'out.json'],
