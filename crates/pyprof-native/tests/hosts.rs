@@ -8,7 +8,9 @@ use std::process::Command;
 use pyprof_core::profile::FrameKind;
 use pyprof_core::snapshot::{FrameSnapshot, Snapshot, ThreadSnapshot};
 use pyprof_native::dump::{DumpOptions, take};
-use support::{Directory, PRELUDE, Target, compile, in_other_root, libpython, pyenv, skipped};
+use support::{
+    Directory, NOBODY, PRELUDE, Target, act, compile, in_other_root, libpython, pyenv, skipped, system_python,
+};
 
 const ALL: DumpOptions = DumpOptions { locals: false, native: true, kernel: false };
 
@@ -18,8 +20,10 @@ const HOST: &str = r#"
 #include <pthread.h>
 #include <semaphore.h>
 static sem_t never;
-static void wait_for_work(void) { sem_wait(&never); }
-static void *work(void *unused) { wait_for_work(); return unused; }
+#line 42 "mmod.pyx"
+static void __pyx_pf_4mmod_2wait_for_work(void) { sem_wait(&never); }
+#line 9 "host.c"
+static void *work(void *unused) { __pyx_pf_4mmod_2wait_for_work(); return unused; }
 int run_script(const char *script) { return PyRun_SimpleString(script) + 1; }
 int main(int count, char **words) {
     pthread_t thread;
@@ -106,14 +110,50 @@ fn a_host_and_its_threads_are_shown_even_when_its_files_are_stripped_or_gone() {
             assert!(is_whole(main), "{}", about(main));
             assert!(holds(main, &["main", "run_script", "<module>", "key"]), "{}", about(main));
             let of_host = main.frames.iter().find(|frame| frame.name == "run_script").expect("it is there");
-            assert!(of_host.file.ends_with("host.c") && of_host.line == 9, "{of_host:?}");
+            assert!(of_host.file.ends_with("host.c") && of_host.line == 10, "{of_host:?}");
             let worker = snapshot.threads.iter().find(|thread| thread.name == "worker").expect("a worker");
             assert!(is_whole(worker), "{}", about(worker));
             assert!(worker.native.as_ref().is_some_and(|native| !native.has_python), "{}", about(worker));
-            assert!(holds(worker, &["work", "wait_for_work"]), "{}", about(worker));
+            assert!(holds(worker, &["work", "mmod.wait_for_work"]), "{}", about(worker));
+            let cython = worker.frames.iter().find(|frame| frame.name == "mmod.wait_for_work");
+            let cython = cython.expect("it is there");
+            assert!(cython.file.ends_with("mmod.pyx") && cython.line == 42, "{cython:?}");
             assert!(worker.frames.iter().all(|frame| frame.kind == FrameKind::Native), "{}", about(worker));
         }
     }
+}
+
+#[test]
+fn the_same_user_needs_no_more_rights() {
+    let (Some(python), true) = (system_python(), nix::unistd::geteuid().is_root()) else {
+        return skipped("another user", "no system Python, or not root");
+    };
+    let mut command = Command::new(NOBODY[0]);
+    command.args(&NOBODY[1..]).args(&python.argv);
+    let target = Target::script(command, SCRIPT);
+    let said = act(NOBODY, &target.pid.to_string());
+    assert_eq!(
+        said,
+        "whole, [system call clock_nanosleep], the kernel shows its stacks to root only (CAP_SYS_ADMIN)"
+    );
+}
+
+/// What [`act`] runs as another user.
+#[test]
+fn act_when_told() {
+    let Ok(pid) = std::env::var("PYPROF_ACT") else { return };
+    let pid = pid.parse().expect("a pid");
+    let snapshot = loop {
+        let snapshot = take(pid, DumpOptions { kernel: true, ..ALL }).expect("a dump");
+        if snapshot.threads.iter().all(is_whole) {
+            break snapshot;
+        }
+    };
+    let thread = &snapshot.threads[0];
+    assert!(holds(thread, &["<module>", "key"]), "{}", text(&thread.frames));
+    let kernel = thread.frames.iter().find(|frame| frame.kind == FrameKind::Kernel).expect("one");
+    let note = thread.native.as_ref().map(|native| native.note.as_str()).unwrap_or_default();
+    println!("says: whole, {}, {note}", kernel.name);
 }
 
 /// A loop that the interpreter has compiled calls what blocks.

@@ -29,7 +29,7 @@ const PREFIXES: &[&str] = &[
     "cfunction_vectorcall_",
     "method_vectorcall",
     "vectorcall_",
-    "slot_tp_call",
+    "slot_",
     "gen_send_ex",
     "_PyGen_Send",
     "function_code_fastcall",

@@ -75,6 +75,14 @@ impl PagedReader {
         if at.checked_add(buf.len() as u64).is_none_or(|end| end > self.end) {
             return Err(Error::UnexpectedEof(self.offset_id()));
         }
+        // Nearly all reads are of a few bytes within the page at hand.
+        if let Some((start, page)) = &self.page
+            && let Some(from) = at.checked_sub(*start)
+            && let Some(bytes) = page.get(from as usize..from as usize + buf.len())
+        {
+            buf.copy_from_slice(bytes);
+            return Ok(());
+        }
         let mut done = 0;
         while done < buf.len() {
             let (start, page) = self.page_at(at)?;
@@ -231,5 +239,52 @@ impl Reader for PagedReader {
         self.copy(self.at, buf)?;
         self.at += buf.len() as u64;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::unwind::Unwinder;
+
+    /// This test program, and the debug information in it.
+    fn ourselves() -> (PagedReader, Vec<u8>) {
+        let unwinder = Unwinder::new(std::process::id() as i32).unwrap();
+        let code = unwinder.modules().at(ourselves as *const () as u64).unwrap();
+        let library = code.library.clone().unwrap();
+        let section = library.elf.section_in_file(".rodata").unwrap();
+        let mut bytes = vec![0; section.size as usize];
+        library.source.read_exact_at(&mut bytes, section.offset).unwrap();
+        (PagedReader::open(&library, Some(section)), bytes)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn pages_read_as_the_whole(places in prop::collection::vec((any::<u32>(), 0usize..40_000), 1..16)) {
+            let (reader, bytes) = ourselves();
+            prop_assert_eq!(reader.len(), bytes.len());
+            for (at, len) in places {
+                let at = at as usize % bytes.len();
+                let len = len.min(bytes.len() - at);
+                let mut part = reader.clone();
+                part.skip(at).unwrap();
+                prop_assert_eq!(part.offset_from(&reader), at);
+                let mut piece = part.split(len).unwrap();
+                prop_assert_eq!(&*piece.to_slice().unwrap(), &bytes[at..at + len]);
+                prop_assert_eq!(part.len(), bytes.len() - at - len);
+                let zero = bytes[at..at + len].iter().position(|byte| *byte == 0);
+                prop_assert_eq!(piece.find(0).ok(), zero);
+                if len >= 8 {
+                    let word = u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+                    prop_assert_eq!(piece.read_u64().unwrap(), word);
+                }
+                prop_assert!(piece.clone().skip(len + 1).is_err());
+                piece.empty();
+                prop_assert!(piece.is_empty() && piece.read_u8().is_err());
+            }
+        }
     }
 }
