@@ -147,6 +147,15 @@ test('processes() is an array in order of pid', async (t) => {
   )
 })
 
+withPython('record --gil-stats says who held the GIL', async (t) => {
+  const cwd = temporaryFolder(t)
+  const target = await start(t, python!, 'spin')
+  const args = ['record', '--gil-stats', '-q', '-d', '500ms', '-o', 'x.collapsed', String(target.process.pid)]
+  const { status, stderr } = await cli(t, args, { cwd }).done
+  t.is(status, 0, stderr)
+  t.regex(stderr, /^GIL HELD +SHARE +WAITED +SHARE +TID +THREAD\n +0\.\d+s +\d+(\.\d)?% .* MainThread\n$/)
+})
+
 withPython('dump --subprocesses shows the tree, Python or not', async (t) => {
   const [command, ...args] = program(python!, 'wait')
   const quoted = [command, ...args].map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ')

@@ -22,9 +22,12 @@ export {
   type Batch,
   type BatchEvent,
   CUT,
+  HANDLES_EXCEPTION,
   HOLDS_GIL,
+  IN_GC,
   ON_CPU,
   type SampleColumns,
+  WAITS_FOR_GIL,
 } from './session/batch.js'
 export type { Gap, ProcessEvent, SessionEvent, ThreadEvent } from './session/events.js'
 export type { ProgramOptions, SamplingOptions, SessionOptions, SpawnOptions } from './session/options.js'
@@ -33,6 +36,6 @@ export type { Session } from './session/session.js'
 export type { SessionThread, Tables } from './session/tables.js'
 export { attach, spawn } from './session/target.js'
 export { type SnapshotOptions, snapshot } from './snapshot.js'
-export type { HotLine, HotStack, HotThread, ProfileSummary, SummaryLimits } from './summary.js'
+export type { GilUse, HotLine, HotStack, HotThread, ProfileSummary, SummaryLimits } from './summary.js'
 export { snapshotTree } from './tree.js'
 export type * from './types.js'

@@ -112,6 +112,8 @@ export interface RawThread {
   tid: number
   pythonId: number
   name: string
+  gilHeldNs: number
+  gilWaitedNs: number
 }
 
 /** What was collected, as packed columns; strings, frames, stacks, processes and threads are named by their index. */
@@ -146,6 +148,7 @@ export interface RawBatch {
     wallNs: Float64Array
     cpuNs: Float64Array
     flags: Uint32Array
+    syscall: Uint32Array
   }
   events: { kind: Uint32Array; before: Uint32Array; timeNs: Float64Array; id: Uint32Array }
   lost: number

@@ -10,7 +10,7 @@ import {
 } from './formats/frames.js'
 import { type HotFunction, hottest } from './hottest.js'
 import type { RawProfile } from './raw.js'
-import type { EndReason, Mode, ProgramExit, RecordingStats } from './types.js'
+import type { EndReason, Mode, ProfiledThread, ProgramExit, RecordingStats } from './types.js'
 
 /** A line and the time in which it was the innermost one. */
 export interface HotLine {
@@ -38,6 +38,17 @@ export interface HotThread {
   share: number
 }
 
+/** A thread and the GIL: elapsed time, whether the thread's samples were kept or not. */
+export interface GilUse {
+  name: string
+  pid: number
+  tid: number
+  /** It held the GIL. */
+  heldNs: number
+  /** It waited for the GIL. */
+  waitedNs: number
+}
+
 /** What `Profile.summary()` gives and `record --json-summary` prints. Shares are 0 to 1 of `totalNs`. */
 export interface ProfileSummary {
   /** Version of this shape. Fields may be added within a version, never changed or taken away. */
@@ -60,6 +71,8 @@ export interface ProfileSummary {
   /** Share of `totalNs` in stacks that had to be cut: that time is known to a caller only. */
   cutShare: number
   threads: HotThread[]
+  /** Who held the GIL and who waited for it, most first; threads that did neither are left out. */
+  gil: GilUse[]
   functions: HotFunction[]
   lines: HotLine[]
   stacks: HotStack[]
@@ -80,7 +93,10 @@ export interface SummaryLimits {
 /** Of a deeper stack the middle is left out. */
 const MAX_FRAMES = 40
 
-type Rankings = Pick<ProfileSummary, 'totalNs' | 'cutShare' | 'threads' | 'functions' | 'lines' | 'stacks'>
+type Rankings = Pick<
+  ProfileSummary,
+  'totalNs' | 'cutShare' | 'threads' | 'gil' | 'functions' | 'lines' | 'stacks'
+>
 
 export function rank(raw: RawProfile, mode: Mode, limits: SummaryLimits): Rankings {
   const weights = weightColumn(raw.entries, mode)
@@ -121,6 +137,7 @@ export function rank(raw: RawProfile, mode: Mode, limits: SummaryLimits): Rankin
       const { name, pid, tid } = raw.threads[index]!
       return { name, pid, tid, ns, share: share(ns) }
     }),
+    gil: gilUse(raw.threads).slice(0, limits.threads ?? 10),
     functions: hottest(raw, mode, limits.functions ?? 20),
     lines: top(lines.values(), ({ selfNs }) => selfNs, limits.lines ?? 20).map((line) => ({
       ...line,
@@ -131,6 +148,20 @@ export function rank(raw: RawProfile, mode: Mode, limits: SummaryLimits): Rankin
       share: share(stack.ns),
     })),
   }
+}
+
+/** Who had to do with the GIL, by the time they did. */
+export function gilUse(threads: readonly ProfiledThread[]): GilUse[] {
+  return threads
+    .filter(({ gilHeldNs, gilWaitedNs }) => gilHeldNs + gilWaitedNs > 0)
+    .map(({ name, pid, tid, gilHeldNs, gilWaitedNs }) => ({
+      name,
+      pid,
+      tid,
+      heldNs: gilHeldNs,
+      waitedNs: gilWaitedNs,
+    }))
+    .sort((a, b) => b.heldNs + b.waitedNs - (a.heldNs + a.waitedNs))
 }
 
 function top<T>(rows: Iterable<T>, weight: (row: T) => number, limit: number): T[] {

@@ -212,7 +212,7 @@ export interface ProfiledProcess {
 }
 
 /** A thread that was seen. */
-export interface ProfiledThread {
+export interface ThreadSeen {
   /** Its number within the session; unlike a kernel thread id it is never used again. */
   id: number
   pid: number
@@ -220,6 +220,14 @@ export interface ProfiledThread {
   tid: number
   pythonId: number
   name: string
+}
+
+/** A thread in a profile. */
+export interface ProfiledThread extends ThreadSeen {
+  /** Time in which it held the GIL, whether its samples were kept or not. */
+  gilHeldNs: number
+  /** Time in which it waited for the GIL, likewise. */
+  gilWaitedNs: number
 }
 
 /** One place in one function. Lines start at 1, columns are offsets in UTF-8 bytes from 0. `null`: unknown. */

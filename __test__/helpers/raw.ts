@@ -125,6 +125,8 @@ export function rawProfile(threads: { tid: number; name: string }[], events: Eve
       pid: thread.tid < 200 ? 100 : 200,
       process: thread.tid < 200 ? 0 : 1,
       pythonId: 4096 + thread.tid,
+      gilHeldNs: 1_000_000 * id,
+      gilWaitedNs: 0,
       ...thread,
     })),
     entries: columns([...sums.values()]),

@@ -247,8 +247,10 @@ export interface RawSamples {
   stack: Uint32Array
   wallNs: Float64Array
   cpuNs: Float64Array
-  /** 1 on a CPU, 2 holds a GIL, 4 cut */
+  /** 1 on a CPU, 2 holds a GIL, 4 cut, 8 waits for its GIL, 16 in garbage collection, 32 handles an exception */
   flags: Uint32Array
+  /** Index of the name of the system call it was blocked in, plus 1; 0 for none */
+  syscall: Uint32Array
 }
 
 /** How to sample. */
@@ -348,6 +350,9 @@ export interface RawThread {
   tid: number
   pythonId: number
   name: string
+  /** Time in which it held the GIL, or waited for it, so far; whether its samples were kept or not */
+  gilHeldNs: number
+  gilWaitedNs: number
 }
 
 /** One thread and its stack. */

@@ -127,6 +127,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       kernel: { short: 'k', help: KERNEL_HELP },
       engine: { value: 'ENGINE', help: ENGINE_HELP },
       lines: { help: "Tell lines apart: show the line a frame was at, not its function's first" },
+      'gil-stats': { help: 'Show at the end who held the GIL, and who waited for it and how long' },
       'json-summary': {
         help:
           'Print the hottest functions, lines and stacks as JSON (docs/summary.schema.json); a file is written only ' +

@@ -15,8 +15,13 @@ export interface SampleColumns {
   readonly wallNs: Float64Array
   /** CPU time of the thread in it. */
   readonly cpuNs: Float64Array
-  /** {@link ON_CPU}, {@link HOLDS_GIL} and {@link CUT}, added up. */
+  /**
+   * {@link ON_CPU}, {@link HOLDS_GIL}, {@link CUT}, {@link WAITS_FOR_GIL}, {@link IN_GC} and {@link HANDLES_EXCEPTION},
+   * added up.
+   */
   readonly flags: Uint32Array
+  /** The system call that the thread was blocked in: its name is `tables.strings[syscall - 1]`. 0 for none. */
+  readonly syscall: Uint32Array
 }
 
 /** The thread was on a CPU, or waited for one. */
@@ -25,6 +30,12 @@ export const ON_CPU = 1
 export const HOLDS_GIL = 2
 /** The stack was cut: its leaf is of kind `missing`. */
 export const CUT = 4
+/** The thread was blocked in the lock of its GIL. */
+export const WAITS_FOR_GIL = 8
+/** The thread held the GIL while its interpreter collected garbage. Not known on 3.8. */
+export const IN_GC = 16
+/** The thread was in an `except` or `finally` block of an exception. Known from CPython 3.11 on. */
+export const HANDLES_EXCEPTION = 32
 
 /** A process or thread event, and its place among the batch's samples. */
 export type BatchEvent = (ProcessEvent | ThreadEvent) & {

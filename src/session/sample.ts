@@ -1,7 +1,7 @@
 /** A sample as an object. It holds its place in a batch; what it shows is made when it is asked for. */
 import { inspect } from 'node:util'
 import type { StackFrame } from '../types.js'
-import { type Batch, CUT, HOLDS_GIL, ON_CPU } from './batch.js'
+import { type Batch, CUT, HANDLES_EXCEPTION, HOLDS_GIL, IN_GC, ON_CPU, WAITS_FOR_GIL } from './batch.js'
 import type { SessionThread } from './tables.js'
 
 /** One stack of one thread. */
@@ -48,6 +48,27 @@ export class Sample {
     return (this.#flags & HOLDS_GIL) !== 0
   }
 
+  /** The thread was blocked in the lock of its GIL. */
+  get waitsForGil(): boolean {
+    return (this.#flags & WAITS_FOR_GIL) !== 0
+  }
+
+  /** The thread held the GIL while its interpreter collected garbage. Not known on 3.8. */
+  get inGc(): boolean {
+    return (this.#flags & IN_GC) !== 0
+  }
+
+  /** The thread was in an `except` or `finally` block of an exception. Known from CPython 3.11 on. */
+  get handlesException(): boolean {
+    return (this.#flags & HANDLES_EXCEPTION) !== 0
+  }
+
+  /** The system call that the thread was blocked in, for example `futex`; `null` when in none, or not known. */
+  get syscall(): string | null {
+    const { samples, tables } = this.#batch
+    return tables.strings[samples.syscall[this.#index]! - 1] ?? null
+  }
+
   /** False when the stack was cut: its last frame is then of kind `missing`. */
   get complete(): boolean {
     return (this.#flags & CUT) === 0
@@ -75,8 +96,10 @@ export class Sample {
 
   /** All of it as a plain object. */
   toJSON() {
-    const { type, timeNs, wallNs, cpuNs, onCpu, holdsGil, complete, thread, frames } = this
-    return { type, timeNs, wallNs, cpuNs, onCpu, holdsGil, complete, thread, frames }
+    const { type, timeNs, wallNs, cpuNs, onCpu, holdsGil, waitsForGil, inGc, handlesException } = this
+    const { syscall, complete, thread, frames } = this
+    const state = { onCpu, holdsGil, waitsForGil, inGc, handlesException, syscall }
+    return { type, timeNs, wallNs, cpuNs, ...state, complete, thread, frames }
   }
 
   [inspect.custom]() {

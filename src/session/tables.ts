@@ -4,10 +4,10 @@
  * fill the memory.
  */
 import type { RawBatch, RawFrames, RawProcessSeen, RawThread } from '../raw.js'
-import type { FrameKind, ProfiledProcess, ProfiledThread, StackFrame } from '../types.js'
+import type { FrameKind, ProfiledProcess, StackFrame, ThreadSeen } from '../types.js'
 
 /** A thread of a session, with its process. The same thread is always the same object, kept up to date. */
-export interface SessionThread extends ProfiledThread {
+export interface SessionThread extends ThreadSeen {
   readonly process: ProfiledProcess
 }
 
@@ -28,6 +28,11 @@ export class Tables {
   readonly #processes = new Map<number, ProfiledProcess>()
   readonly #endedThreads: number[] = []
   readonly #endedProcesses: number[] = []
+
+  /** Every text, by its index. */
+  get strings(): readonly string[] {
+    return this.#strings
+  }
 
   /** Every distinct place, by its index. */
   get frames(): readonly StackFrame[] {
@@ -92,8 +97,8 @@ export class Tables {
     for (const row of batch.threads) update(this.#threads, this.#thread(row))
   }
 
-  #thread({ process, ...row }: RawThread): SessionThread {
-    return { ...row, process: this.#processes.get(process)! }
+  #thread({ id, pid, tid, pythonId, name, process }: RawThread): SessionThread {
+    return { id, pid, tid, pythonId, name, process: this.#processes.get(process)! }
   }
 
   #frame(frames: RawFrames, i: number): StackFrame {

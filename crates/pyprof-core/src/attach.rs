@@ -8,8 +8,12 @@ use rustc_hash::FxHashMap;
 use crate::memory::ProcessMemory;
 use crate::process::access::explain_denied;
 use crate::process::exit::{Fate, ProcessHandle};
+use crate::process::thread_clock::RunState;
 use crate::process::threads::{self, TidMap};
+use crate::profile::State;
+use crate::profile::state::{HANDLES_EXCEPTION, HOLDS_GIL, IN_GC, ON_CPU, WAITS_FOR_GIL};
 use crate::python::code_cache::CodeCache;
+use crate::python::exceptions::Exceptions;
 use crate::python::frame::RawFrame;
 use crate::python::layout::for_runtime;
 use crate::python::locate::locate;
@@ -47,6 +51,7 @@ pub struct Attached {
     /// Where libc keeps the thread id (3.8 to 3.10), once it was looked for
     pthread_tid: PthreadTid,
     tids: TidMap,
+    exceptions: Exceptions,
 }
 
 /// Looks that are made before the first one counts.
@@ -64,6 +69,17 @@ fn acquaint(reader: &mut ProcessReader) -> bool {
     let understood =
         |outcome| matches!(outcome, Outcome::NoFrames | Outcome::Stack(Verdict::Whole | Verdict::Cut));
     reader.threads().any(|thread| thread.header.python_id != 0 && understood(thread.outcome))
+}
+
+/// What the kernel says of a thread.
+#[must_use]
+pub fn state_of(doing: RunState) -> State {
+    match doing {
+        RunState::Running => State::default().with(ON_CPU, true),
+        RunState::Blocked { syscall, .. } => {
+            State { flags: 0, syscall: syscall.and_then(|number| u16::try_from(number).ok()) }
+        }
+    }
 }
 
 impl Attached {
@@ -94,6 +110,7 @@ impl Attached {
                     has_code_counter,
                     pthread_tid: PthreadTid::NotSought,
                     tids: TidMap::default(),
+                    exceptions: Exceptions::default(),
                 });
             }
         }
@@ -157,6 +174,27 @@ impl Attached {
             (None, [only]) => *only,
             _ => 0,
         }
+    }
+
+    /// What a thread did in the last look: `doing` by the kernel's word, the rest by its thread state and its
+    /// interpreter, the `interpreter`th.
+    #[must_use]
+    pub fn state(&mut self, interpreter: usize, header: Header, holds_gil: bool, doing: RunState) -> State {
+        let (memory, layout) = (self.reader.memory(), self.reader.layout());
+        let handles = self.exceptions.any(memory, layout, header.exceptions);
+        let fields = self.reader.interpreters().get(interpreter).map(|(_, fields)| fields);
+        let collecting = fields.is_some_and(|fields| fields.collecting);
+        let waits = match doing {
+            RunState::Blocked { syscall: Some(libc::SYS_futex), argument } => {
+                fields.is_some_and(|fields| fields.gil_locks.contains(&argument))
+            }
+            _ => false,
+        };
+        state_of(doing)
+            .with(HOLDS_GIL, holds_gil)
+            .with(WAITS_FOR_GIL, waits && !holds_gil)
+            .with(IN_GC, collecting && holds_gil)
+            .with(HANDLES_EXCEPTION, handles)
     }
 
     /// Python's names of the threads of all interpreters, by `threading.get_ident()`.

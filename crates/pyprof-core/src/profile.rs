@@ -3,10 +3,12 @@
 
 mod builder;
 mod since;
+pub mod state;
 
 use rustc_hash::FxHashMap;
 
 pub use builder::{ProfileBuilder, SampleId, Sighting};
+pub use state::{GilTimes, State};
 
 /// Name of the leaf that stands for frames which could not be proven.
 pub const MISSING_FRAME: &str = "[missing: stack cut]";
@@ -103,6 +105,8 @@ pub struct ThreadInfo {
     pub ended: bool,
     /// What the last look at it saw
     pub last: LastLook,
+    /// What it had to do with the GIL, whether its samples were kept or not
+    pub gil: GilTimes,
 }
 
 /// A thread in the last look at it.
@@ -110,10 +114,8 @@ pub struct ThreadInfo {
 pub struct LastLook {
     /// Its stack; [`EMPTY_STACK`] when no Python code ran
     pub stack: StackId,
-    /// It ran or waited for a CPU
-    pub on_cpu: bool,
-    /// It held a GIL
-    pub holds_gil: bool,
+    /// What it did
+    pub state: State,
 }
 
 /// Sums of one (thread, stack).

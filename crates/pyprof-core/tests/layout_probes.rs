@@ -57,6 +57,8 @@ fn fields(layout: &Layout) -> Offsets {
     put("thread.native_thread_id", thread.native_thread_id);
     put("thread.holds_gil", thread.holds_gil);
     put("thread.gil_requested", thread.gil_requested);
+    put("thread.exc_info", thread.exc_info);
+    put("thread.exc_state", thread.exc_state);
     match thread.frame_root {
         FrameRoot::FrameObject(frame) => put("thread.frame", Some(frame)),
         FrameRoot::CFrame(cframe, current) => {

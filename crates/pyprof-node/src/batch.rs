@@ -33,8 +33,10 @@ pub struct RawSamples {
     pub stack: Uint32Array,
     pub wall_ns: Float64Array,
     pub cpu_ns: Float64Array,
-    /// 1 on a CPU, 2 holds a GIL, 4 cut
+    /// 1 on a CPU, 2 holds a GIL, 4 cut, 8 waits for its GIL, 16 in garbage collection, 32 handles an exception
     pub flags: Uint32Array,
+    /// Index of the name of the system call it was blocked in, plus 1; 0 for none
+    pub syscall: Uint32Array,
 }
 
 /// Events in order of time.
@@ -68,6 +70,7 @@ impl From<&[StreamSample]> for RawSamples {
             wall_ns: numbers(samples, |sample| sample.wall_ns),
             cpu_ns: numbers(samples, |sample| sample.cpu_ns),
             flags: integers(samples, |sample| sample.flags),
+            syscall: integers(samples, |sample| sample.syscall),
         }
     }
 }

@@ -114,6 +114,9 @@ pub struct RawThread {
     pub tid: i32,
     pub python_id: f64,
     pub name: String,
+    /// Time in which it held the GIL, or waited for it, so far; whether its samples were kept or not
+    pub gil_held_ns: f64,
+    pub gil_waited_ns: f64,
 }
 
 impl From<&ThreadInfo> for RawThread {
@@ -125,6 +128,8 @@ impl From<&ThreadInfo> for RawThread {
             tid: info.tid,
             python_id: info.python_id as f64,
             name: info.name.clone(),
+            gil_held_ns: info.gil.held_ns as f64,
+            gil_waited_ns: info.gil.waited_ns as f64,
         }
     }
 }

@@ -14,7 +14,7 @@ import { type Output, openOutput } from '../output.js'
 import { handleSignals } from '../signals.js'
 import { plain } from '../terminal/plain.js'
 import { Progress } from '../terminal/progress.js'
-import { summary } from '../terminal/summary.js'
+import { gilTable, summary } from '../terminal/summary.js'
 
 interface Plan {
   target: { pid: number } | { program: [string, ...string[]] }
@@ -23,6 +23,7 @@ interface Plan {
   /** `-` is standard output; `null` when only a summary is wanted. */
   path: string | null
   jsonSummary: boolean
+  gilStats: boolean
   threads: boolean
   lines: boolean
   quiet: boolean
@@ -109,8 +110,9 @@ async function recordInto(
   }
 }
 
-function report(profile: Profile, { quiet, format, path, jsonSummary }: Plan): void {
+function report(profile: Profile, { quiet, format, path, jsonSummary, gilStats }: Plan): void {
   if (jsonSummary) process.stdout.write(`${JSON.stringify(profile.summary(), null, 2)}\n`)
+  if (gilStats) process.stderr.write(gilTable(profile))
   if (!quiet) {
     process.stderr.write(summary(profile, format, path === null || path === '-' ? undefined : path))
   }
@@ -145,6 +147,7 @@ function planOf(parsed: Parsed): Plan {
     format,
     path: text('output') ?? (jsonSummary ? null : fileName(name, format, new Date())),
     jsonSummary,
+    gilStats: values['gil-stats'] === true,
     threads: values['threads'] === true,
     lines: values['lines'] === true,
     quiet: values['quiet'] === true,

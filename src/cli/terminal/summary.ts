@@ -1,8 +1,10 @@
 /** What a recording was like, in a few lines at its end. */
 import type { Format } from '../../formats/index.js'
 import type { Profile } from '../../profile.js'
+import { gilUse } from '../../summary.js'
 import type { EndReason } from '../../types.js'
 import { plain } from './plain.js'
+import { table } from './table.js'
 import { count, percent, time } from './units.js'
 
 export const ENDS: Record<EndReason, string> = {
@@ -66,4 +68,29 @@ function left({ stats, mode }: Profile): string {
 
 function quote(name: string): string {
   return /^[\w./+:@%-]+$/.test(name) ? name : `'${name.replaceAll("'", `'\\''`)}'`
+}
+
+/** Who held the GIL and who waited for it, for `--gil-stats`. */
+export function gilTable({ threads, stats }: Profile): string {
+  const rows = gilUse(threads).map(({ name, tid, heldNs, waitedNs }) => [
+    time(heldNs),
+    percent(heldNs, stats.elapsedNs),
+    time(waitedNs),
+    percent(waitedNs, stats.elapsedNs),
+    String(tid || '?'),
+    plain(name),
+  ])
+  if (rows.length === 0) return 'GIL: no thread was seen to hold it or to wait for it.\n'
+  const right = true
+  return table(
+    [
+      { title: 'GIL HELD', right },
+      { title: 'SHARE', right },
+      { title: 'WAITED', right },
+      { title: 'SHARE', right },
+      { title: 'TID', right },
+      { title: 'THREAD' },
+    ],
+    rows,
+  )
 }

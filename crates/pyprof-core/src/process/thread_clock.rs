@@ -27,6 +27,8 @@ pub enum RunState {
     Blocked {
         /// The system call's number; `None` when it is in none (page fault, stopped) or the kernel does not tell
         syscall: Option<i64>,
+        /// Its first argument; 0 when unknown
+        argument: u64,
     },
 }
 
@@ -105,11 +107,14 @@ fn parse_schedstat(text: &[u8]) -> Option<SchedStat> {
 /// `running`, `-1 SP PC` or `NUMBER ARGUMENTS SP PC`
 fn parse_syscall(text: &[u8]) -> Option<RunState> {
     let text = std::str::from_utf8(text).ok()?;
-    match text.split_ascii_whitespace().next()? {
+    let mut words = text.split_ascii_whitespace();
+    match words.next()? {
         "running" => Some(RunState::Running),
         number => {
-            let number = number.parse::<i64>().ok()?;
-            Some(RunState::Blocked { syscall: (number >= 0).then_some(number) })
+            let syscall = Some(number.parse::<i64>().ok()?).filter(|number| *number >= 0);
+            let first = words.next().and_then(|word| word.strip_prefix("0x")).filter(|_| syscall.is_some());
+            let argument = first.and_then(|word| u64::from_str_radix(word, 16).ok()).unwrap_or(0);
+            Some(RunState::Blocked { syscall, argument })
         }
     }
 }
@@ -120,7 +125,7 @@ fn parse_state_letter(text: &[u8]) -> Option<RunState> {
     match text.get(close + 2)? {
         b'R' => Some(RunState::Running),
         b'Z' | b'X' | b'x' => None,
-        _ => Some(RunState::Blocked { syscall: None }),
+        _ => Some(RunState::Blocked { syscall: None, argument: 0 }),
     }
 }
 
@@ -141,10 +146,12 @@ mod tests {
         assert_eq!(parse_schedstat(b"1 22 333\n"), Some(stat));
         assert_eq!(parse_schedstat(b"1 22"), None);
         assert_eq!(parse_syscall(b"running\n"), Some(RunState::Running));
-        assert_eq!(parse_syscall(b"-1 0x7ffe 0x7f\n"), Some(RunState::Blocked { syscall: None }));
-        assert_eq!(parse_syscall(b"202 0x1 0x2\n"), Some(RunState::Blocked { syscall: Some(202) }));
+        let blocked = |syscall, argument| Some(RunState::Blocked { syscall, argument });
+        assert_eq!(parse_syscall(b"-1 0x7ffe 0x7f\n"), blocked(None, 0));
+        assert_eq!(parse_syscall(b"202 0x1f 0x2\n"), blocked(Some(202), 0x1f));
+        assert_eq!(parse_syscall(b"202 x\n"), blocked(Some(202), 0));
         assert_eq!(parse_syscall(b""), None);
-        assert_eq!(parse_state_letter(b"7 (a) R (b) S 1"), Some(RunState::Blocked { syscall: None }));
+        assert_eq!(parse_state_letter(b"7 (a) R (b) S 1"), blocked(None, 0));
         assert_eq!(parse_state_letter(b"7 (a) S (b) R 1"), Some(RunState::Running));
         assert_eq!(parse_state_letter(b"7 (a) Z 1"), None);
     }
@@ -160,8 +167,8 @@ mod tests {
         });
         let clock = ThreadClock::open(pid, told.recv().unwrap()).unwrap();
         // It waits for a channel, so sooner or later it is blocked, in a futex.
-        let futex = RunState::Blocked { syscall: Some(nix::libc::SYS_futex) };
-        while clock.state().unwrap() != futex {
+        let in_futex = |state| matches!(state, RunState::Blocked { syscall: Some(nix::libc::SYS_futex), .. });
+        while !in_futex(clock.state().unwrap()) {
             std::thread::yield_now();
         }
         assert!(clock.cpu().unwrap().slices > 0);

@@ -2,9 +2,10 @@
 
 use rustc_hash::FxHashMap;
 
+use super::state::{HOLDS_GIL, ON_CPU};
 use super::{
-    EMPTY_STACK, Frame, FrameKind, LastLook, MISSING_FRAME, ProcessSeen, Profile, StackId, StackNode,
-    TOO_MANY_STACKS, ThreadInfo, TimelineEntry, Weights,
+    EMPTY_STACK, Frame, FrameKind, GilTimes, LastLook, MISSING_FRAME, ProcessSeen, Profile, StackId,
+    StackNode, State, TOO_MANY_STACKS, ThreadInfo, TimelineEntry, Weights,
 };
 
 /// More lines of the ordered record than this are not kept: 64 MiB.
@@ -38,10 +39,8 @@ pub struct Sighting {
     pub time_ns: u64,
     /// The time it stands for, up to `time_ns`, in ns
     pub wall_ns: u64,
-    /// It ran or waited for a CPU
-    pub on_cpu: bool,
-    /// It held a GIL
-    pub holds_gil: bool,
+    /// What the thread did
+    pub state: State,
 }
 
 impl Sighting {
@@ -50,8 +49,8 @@ impl Sighting {
         Weights {
             samples: 1,
             wall_ns: self.wall_ns,
-            running_ns: when(self.on_cpu),
-            gil_ns: when(self.holds_gil),
+            running_ns: when(self.state.has(ON_CPU)),
+            gil_ns: when(self.state.has(HOLDS_GIL)),
             cpu_ns: 0,
         }
     }
@@ -230,10 +229,11 @@ impl ProfileBuilder {
         }
     }
 
-    /// What a look at a thread saw, whether it counts or not.
-    pub fn saw(&mut self, thread: u32, last: LastLook) {
+    /// What a look at a thread saw, which stands for `wall_ns`, whether it counts or not.
+    pub fn saw(&mut self, thread: u32, last: LastLook, wall_ns: u64) {
         if let Some(info) = self.profile.threads.get_mut(thread as usize) {
             info.last = last;
+            info.gil.saw(last.state, wall_ns);
         }
     }
 
@@ -304,7 +304,9 @@ impl ProfileBuilder {
         for entry in &mut self.profile.timeline {
             entry.thread = place(entry.thread);
         }
+        let mut gil = GilTimes::default();
         for (index, info) in self.profile.threads.iter_mut().enumerate().filter(|(index, _)| gone[*index]) {
+            gil.add(std::mem::take(&mut info.gil));
             info.process = home;
             info.name.clear();
             self.last[index] = None;
@@ -312,6 +314,7 @@ impl ProfileBuilder {
                 self.free_threads.push(index as u32);
             }
         }
+        self.profile.threads[into as usize].gil.add(gil);
         let mut used = vec![false; self.profile.processes.len()];
         self.profile.threads.iter().for_each(|info| used[info.process as usize] = true);
         for (index, info) in self.profile.processes.iter_mut().enumerate() {
@@ -347,6 +350,7 @@ impl ProfileBuilder {
             name: ENDED.to_owned(),
             ended: true,
             last: LastLook::default(),
+            gil: GilTimes::default(),
         });
         self.threads_met += 1;
         self.last.push(None);
@@ -368,7 +372,7 @@ mod tests {
 
     fn seen(thread: u32, stack: StackId, time_ms: u64) -> Sighting {
         let (time_ns, wall_ns) = (time_ms * 1_000_000, 1_000_000);
-        Sighting { thread, stack, time_ns, wall_ns, on_cpu: true, holds_gil: false }
+        Sighting { thread, stack, time_ns, wall_ns, state: State::default().with(ON_CPU, true) }
     }
 
     fn process(pid: i32) -> ProcessSeen {
@@ -377,7 +381,17 @@ mod tests {
 
     fn thread(process: u32, name: &str) -> ThreadInfo {
         let (last, name) = (LastLook::default(), name.to_owned());
-        ThreadInfo { id: 0, process, pid: 1, tid: 1, python_id: 1, name, ended: false, last }
+        ThreadInfo {
+            id: 0,
+            process,
+            pid: 1,
+            tid: 1,
+            python_id: 1,
+            name,
+            ended: false,
+            last,
+            gil: GilTimes::default(),
+        }
     }
 
     fn builder_with_thread() -> (ProfileBuilder, u32) {
@@ -394,7 +408,7 @@ mod tests {
         let stack = builder.stack(EMPTY_STACK, frame);
         assert_eq!(builder.stack(EMPTY_STACK, frame), stack);
         let first = builder.sample(&seen(thread, stack, 1));
-        builder.sample(&Sighting { holds_gil: true, on_cpu: false, ..seen(thread, stack, 2) });
+        builder.sample(&Sighting { state: State::default().with(HOLDS_GIL, true), ..seen(thread, stack, 2) });
         builder.add_cpu(first, 500);
         let profile = builder.finish(|_| true);
         let sum =

@@ -38,6 +38,12 @@ impl Profile {
                 *weights = weights.without(before);
             }
         }
+        for before in &earlier.threads {
+            let place = now.get(&before.id).map(|&index| index as usize);
+            if let Some(info) = place.and_then(|index| self.threads.get_mut(index)) {
+                info.gil = info.gil.since(before.gil);
+            }
+        }
         self.entries.retain(|_, weights| !weights.is_zero());
         let timeline = std::mem::take(&mut self.timeline);
         self.timeline = (0..)
@@ -55,13 +61,15 @@ impl Profile {
 
 #[cfg(test)]
 mod tests {
+    use crate::profile::state::ON_CPU;
     use crate::profile::{
-        EMPTY_STACK, LastLook, ProcessSeen, ProfileBuilder, Sighting, ThreadInfo, TimelineEntry, Weights,
+        EMPTY_STACK, GilTimes, LastLook, ProcessSeen, ProfileBuilder, Sighting, State, ThreadInfo,
+        TimelineEntry, Weights,
     };
 
     fn seen(thread: u32, stack: u32, time_ms: u64) -> Sighting {
         let (time_ns, wall_ns) = (time_ms * 1_000_000, 1_000_000);
-        Sighting { thread, stack, time_ns, wall_ns, on_cpu: true, holds_gil: false }
+        Sighting { thread, stack, time_ns, wall_ns, state: State::default().with(ON_CPU, true) }
     }
 
     fn thread(builder: &mut ProfileBuilder) -> u32 {
@@ -69,7 +77,17 @@ mod tests {
         let process = ProcessSeen { id: 0, pid: 1, ppid: 1, python_version, command, ended: false };
         let process = builder.process(process);
         let (last, name) = (LastLook::default(), String::new());
-        builder.thread(ThreadInfo { id: 0, process, pid: 1, tid: 1, python_id: 1, name, ended: false, last })
+        builder.thread(ThreadInfo {
+            id: 0,
+            process,
+            pid: 1,
+            tid: 1,
+            python_id: 1,
+            name,
+            ended: false,
+            last,
+            gil: GilTimes::default(),
+        })
     }
 
     #[test]

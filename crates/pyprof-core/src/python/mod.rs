@@ -2,6 +2,7 @@
 
 pub mod code;
 pub mod code_cache;
+pub mod exceptions;
 pub mod frame;
 #[cfg(test)]
 mod hostile;

@@ -1,5 +1,7 @@
 //! What all threads of a process share and every look needs: thread lists, the GIL, the code counter.
 
+use std::ops::Range;
+
 use super::frame::word;
 use super::layout::Layout;
 use super::stack::copies::Copy;
@@ -8,6 +10,10 @@ use crate::memory::Piece;
 
 /// Fields nearer to each other than this are read as one piece.
 const GAP: u64 = 512;
+
+/// `cond`, `mutex`, `switch_cond` and `switch_mutex` follow `switch_number` in `struct _gil_runtime_state`
+/// (`Include/internal/pycore_gil.h`): 176 bytes with glibc on x86-64, 192 on arm64.
+const GIL_LOCKS: u64 = 192;
 
 /// One interpreter's fields in a look.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +28,8 @@ pub struct InterpreterFields {
     pub gil_holder: u64,
     /// A garbage collection is running
     pub collecting: bool,
+    /// Where the locks of its GIL are, on which threads wait for it; empty when not known
+    pub gil_locks: Range<u64>,
 }
 
 /// Plans and decodes the shared fields.
@@ -95,7 +103,17 @@ impl SharedFields {
             (None, Some(gil)) if at(gil.locked) as i32 == 1 => at(gil.holder),
             _ => 0,
         };
+        let switch_number = match (layout.runtime.gil_switch_number, fields.gil_pointer, &fields.gil) {
+            (Some(offset), _, _) => Some(runtime + offset),
+            (None, Some(pointer), Some(gil)) if !layout.free_threaded => Some(at(pointer))
+                .filter(|&gil| gil != 0)
+                .and_then(|at| at.checked_add(gil.switch_number - gil.start)),
+            _ => None,
+        };
         InterpreterFields {
+            gil_locks: switch_number
+                .and_then(|at| Some(at.checked_add(8)?..at.checked_add(8 + GIL_LOCKS)?))
+                .unwrap_or_default(),
             next: at(fields.next),
             threads_head: at(fields.threads_head),
             code_generation,

@@ -59,7 +59,7 @@ impl CpuShares {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::{EMPTY_STACK, LastLook, ProcessSeen, Sighting, ThreadInfo};
+    use crate::profile::{EMPTY_STACK, GilTimes, LastLook, ProcessSeen, Sighting, State, ThreadInfo};
 
     #[test]
     fn what_the_account_moved_is_shared_by_time_and_none_is_lost() {
@@ -68,13 +68,23 @@ mod tests {
         let process = ProcessSeen { id: 0, pid: 1, ppid: 0, python_version, command, ended: false };
         let process = sink.process(process, 0);
         let (name, last) = (String::new(), LastLook::default());
-        let info = ThreadInfo { id: 0, process, pid: 1, tid: 1, python_id: 1, name, ended: false, last };
+        let info = ThreadInfo {
+            id: 0,
+            process,
+            pid: 1,
+            tid: 1,
+            python_id: 1,
+            name,
+            ended: false,
+            last,
+            gil: GilTimes::default(),
+        };
         let thread = sink.thread(info, 0);
         let frame = sink.profile.missing_frame();
         let one = sink.profile.stack(EMPTY_STACK, frame);
         let mut shares = CpuShares::default();
         let sample = |shares: &mut CpuShares, sink: &mut Sink, stack, wall_ns| {
-            let seen = Sighting { thread, stack, time_ns: 1, wall_ns, on_cpu: true, holds_gil: false };
+            let seen = Sighting { thread, stack, time_ns: 1, wall_ns, state: State::default() };
             shares.running(sink.sample(&seen, false), wall_ns);
         };
         shares.account(1_000_000, &mut sink);

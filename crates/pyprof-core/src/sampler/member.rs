@@ -12,7 +12,7 @@ use super::thread::{Moment, SampledThread};
 use super::{Options, Stats};
 use crate::attach::Attached;
 use crate::process::threads;
-use crate::profile::{LastLook, StackId, ThreadInfo};
+use crate::profile::{GilTimes, LastLook, StackId, ThreadInfo};
 use crate::python::frame::RawFrame;
 use crate::python::reader::ThreadLook;
 use crate::python::stack::prove::Verdict;
@@ -198,7 +198,17 @@ impl Member {
             let name =
                 self.names.get(&python_id).cloned().or_else(|| threads::name(pid, tid)).unwrap_or_default();
             let (process, last) = (self.index, LastLook::default());
-            let info = ThreadInfo { id: 0, process, pid, tid, python_id, name, ended: false, last };
+            let info = ThreadInfo {
+                id: 0,
+                process,
+                pid,
+                tid,
+                python_id,
+                name,
+                ended: false,
+                last,
+                gil: GilTimes::default(),
+            };
             let index = sink.thread(info, now);
             self.threads.insert(look.address, SampledThread::new(pid, tid, look.header, index));
         }
@@ -268,7 +278,8 @@ impl Member {
         if covered {
             return thread.account(sink);
         }
-        thread.add(stack, running, look.holds_gil, moment, options, sink, stats);
+        let state = self.process.state(look.interpreter, look.header, look.holds_gil, thread.doing());
+        thread.add(stack, state, moment, options, sink, stats);
     }
 
     fn add_interrupt(

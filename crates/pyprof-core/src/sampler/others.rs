@@ -5,8 +5,9 @@ use rustc_hash::FxHashMap;
 use super::sink::Sink;
 use super::thread::{Moment, SampledThread};
 use super::{Options, Stats};
+use crate::attach;
 use crate::process::threads;
-use crate::profile::{LastLook, StackId, ThreadInfo};
+use crate::profile::{GilTimes, LastLook, StackId, ThreadInfo};
 use crate::python::stack::thread::Header;
 
 /// More threads than this are not kept.
@@ -33,7 +34,17 @@ impl Others {
         }
         self.threads.entry(tid).or_insert_with(|| {
             let (name, last) = (threads::name(pid, tid).unwrap_or_default(), LastLook::default());
-            let info = ThreadInfo { id: 0, process, pid, tid, python_id: 0, name, ended: false, last };
+            let info = ThreadInfo {
+                id: 0,
+                process,
+                pid,
+                tid,
+                python_id: 0,
+                name,
+                ended: false,
+                last,
+                gil: GilTimes::default(),
+            };
             SampledThread::new(pid, tid, Header::default(), sink.thread(info, now))
         })
     }
@@ -60,7 +71,7 @@ impl Others {
                 continue;
             }
             let stack = rested.or_else(|| Some((stack(*tid, sink)?, false)));
-            thread.add(stack, running, false, moment, options, sink, stats);
+            thread.add(stack, attach::state_of(thread.doing()), moment, options, sink, stats);
         }
         self.forget_ended(moment.time, sink);
     }

@@ -3,7 +3,8 @@
 use rustc_hash::FxHashMap;
 
 use super::EndReason;
-use super::stream::{CUT, EventKind, HOLDS_GIL, ON_CPU, Stream, StreamSample};
+use super::stream::{EventKind, Stream, StreamSample};
+use crate::profile::state::CUT;
 use crate::profile::{ProcessSeen, Profile, ProfileBuilder, SampleId, Sighting, ThreadInfo};
 
 /// A sample that was added: where CPU time known later belongs.
@@ -114,7 +115,7 @@ impl Sink {
         let mut number = None;
         if self.stream.is_some() && self.keeps(seen.thread) {
             let id = self.profile.profile().threads[seen.thread as usize].id;
-            let flag = |yes, flag| if yes { flag } else { 0 };
+            let syscall = seen.state.syscall_name().map_or(0, |name| self.profile.string(name) + 1);
             let cpu_ns = self.late_cpu.remove(&seen.thread).unwrap_or(0);
             number = self.stream.as_mut().map(|stream| {
                 stream.sample(StreamSample {
@@ -123,7 +124,8 @@ impl Sink {
                     stack: seen.stack,
                     wall_ns: seen.wall_ns,
                     cpu_ns,
-                    flags: flag(seen.on_cpu, ON_CPU) | flag(seen.holds_gil, HOLDS_GIL) | flag(cut, CUT),
+                    flags: seen.state.with(CUT, cut).flags,
+                    syscall,
                 })
             });
         }

@@ -7,13 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::EndReason;
 use crate::profile::{Frame, ProcessSeen, Profile, StackId, StackNode, ThreadInfo};
 
-/// The thread was on a CPU, or waited for one.
-pub const ON_CPU: u32 = 1;
-/// The thread held a GIL.
-pub const HOLDS_GIL: u32 = 2;
-/// The stack was cut.
-pub const CUT: u32 = 4;
-
 /// The kernel's account of CPU time is up to a tick late (10 ms at 100 Hz): a sample waits this long for its share.
 const SETTLES_AFTER: u64 = 12_000_000;
 /// The consumer is told no more often than this, in ns.
@@ -34,8 +27,10 @@ pub struct StreamSample {
     pub wall_ns: u64,
     /// CPU time in ns
     pub cpu_ns: u64,
-    /// [`ON_CPU`], [`HOLDS_GIL`], [`CUT`]
+    /// Those of [`crate::profile::state`]
     pub flags: u32,
+    /// Index of the name of the system call that the thread was blocked in, plus 1; 0 for none
+    pub syscall: u32,
 }
 
 /// What happened.
@@ -292,7 +287,15 @@ mod tests {
     use crate::profile::ProfileBuilder;
 
     fn sample(time_ms: u64) -> StreamSample {
-        StreamSample { time_ns: time_ms * 1_000_000, thread: 0, stack: 0, wall_ns: 1, cpu_ns: 0, flags: 0 }
+        StreamSample {
+            time_ns: time_ms * 1_000_000,
+            thread: 0,
+            stack: 0,
+            wall_ns: 1,
+            cpu_ns: 0,
+            flags: 0,
+            syscall: 0,
+        }
     }
 
     fn times(batch: &Batch) -> Vec<u64> {

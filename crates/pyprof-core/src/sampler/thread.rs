@@ -4,7 +4,8 @@ use super::cpu::CpuShares;
 use super::sink::Sink;
 use super::{Mode, Options, Stats};
 use crate::process::thread_clock::{RunState, SchedStat, ThreadClock};
-use crate::profile::{EMPTY_STACK, LastLook, Sighting, StackId};
+use crate::profile::state::{HOLDS_GIL, ON_CPU};
+use crate::profile::{EMPTY_STACK, LastLook, Sighting, StackId, State};
 use crate::python::stack::thread::Header;
 
 /// When a look was, and how much time it stands for.
@@ -38,6 +39,7 @@ pub struct SampledThread {
     /// Its kernel thread is gone
     ended: bool,
     last_stack: Option<(StackId, bool)>,
+    doing: RunState,
 }
 
 impl SampledThread {
@@ -58,6 +60,7 @@ impl SampledThread {
             waited: 0,
             ended: false,
             last_stack: None,
+            doing: RunState::Running,
         }
     }
 
@@ -140,6 +143,12 @@ impl SampledThread {
         self.blocked_at.is_some()
     }
 
+    /// What it did when it was last asked; a thread that rests does it still.
+    #[must_use]
+    pub fn doing(&self) -> RunState {
+        self.doing
+    }
+
     /// The stack of a thread that rests.
     #[must_use]
     pub fn resting_stack(&self) -> Option<(StackId, bool)> {
@@ -151,8 +160,7 @@ impl SampledThread {
     pub fn add(
         &mut self,
         stack: Option<(StackId, bool)>,
-        running: bool,
-        holds_gil: bool,
+        state: State,
         moment: Moment,
         options: &Options,
         sink: &mut Sink,
@@ -160,7 +168,8 @@ impl SampledThread {
     ) {
         self.last_stack = stack;
         let shown = stack.map_or(EMPTY_STACK, |(stack, _)| stack);
-        sink.profile.saw(self.index, LastLook { stack: shown, on_cpu: running, holds_gil });
+        let (running, holds_gil) = (state.has(ON_CPU), state.has(HOLDS_GIL));
+        sink.profile.saw(self.index, LastLook { stack: shown, state }, moment.wall);
         let wanted = match options.mode {
             Mode::Wall => running || options.idle,
             Mode::Cpu => running,
@@ -179,8 +188,7 @@ impl SampledThread {
                 stack: shown,
                 time_ns: moment.time,
                 wall_ns: moment.wall,
-                on_cpu: running,
-                holds_gil,
+                state,
             };
             let added = sink.sample(&seen, cut);
             if running && stack.is_some() {
@@ -202,8 +210,9 @@ impl SampledThread {
         stats: &mut Stats,
     ) {
         let (shown, cut) = stack.unwrap_or((EMPTY_STACK, false));
-        sink.profile.saw(self.index, LastLook { stack: shown, on_cpu: true, holds_gil });
+        let state = State::default().with(ON_CPU, true).with(HOLDS_GIL, holds_gil);
         let wall_ns = moment.wall + std::mem::take(&mut self.waited);
+        sink.profile.saw(self.index, LastLook { stack: shown, state }, wall_ns);
         if options.mode == Mode::Gil && !holds_gil || stack.is_none() && !options.idle {
             stats.idle += 1;
             stats.idle_ns += wall_ns;
@@ -212,7 +221,7 @@ impl SampledThread {
         stats.samples += 1;
         stats.cut += u64::from(cut);
         let (thread, time_ns) = (self.index, moment.time);
-        let seen = Sighting { thread, stack: shown, time_ns, wall_ns, on_cpu: true, holds_gil };
+        let seen = Sighting { thread, stack: shown, time_ns, wall_ns, state };
         let added = sink.sample(&seen, cut);
         self.cpu.running(added, moment.wall);
     }
@@ -238,7 +247,8 @@ impl SampledThread {
             return false;
         }
         let Some(clock) = &self.clock else { return true };
-        let blocked = matches!(clock.state(), Ok(RunState::Blocked { .. }));
+        self.doing = clock.state().unwrap_or(RunState::Running);
+        let blocked = matches!(self.doing, RunState::Blocked { .. });
         self.blocked_at = self.before.filter(|before| blocked && clock.cpu().is_ok_and(|now| now == *before));
         !blocked
     }

@@ -96,16 +96,26 @@ fn thread(table: &DebugOffsets) -> Result<ThreadLayout> {
     if chunk + DATASTACK_LIMIT_AFTER_CHUNK + 8 > table.size("thread_state")? {
         return Err(table.nonsense("thread_state.datastack_chunk"));
     }
+    let thread_id = field("thread_id")?;
+    // `exc_state` follows `datastack_limit` up to 3.14; `exc_info` lies four words before `thread_id` in every
+    // version so far (`Include/cpython/pystate.h`).
+    let exc_state =
+        table.optional("thread_state", "exc_state", 8)?.unwrap_or(chunk + DATASTACK_LIMIT_AFTER_CHUNK + 8);
+    let exc_info = thread_id.checked_sub(32);
+    let fits =
+        exc_state + 16 <= table.size("thread_state")? && exc_info.is_some_and(|at| at.is_multiple_of(8));
     Ok(ThreadLayout {
         prev: field("prev")?,
         next: field("next")?,
         interp: field("interp")?,
         frame_root: FrameRoot::CurrentFrame(field("current_frame")?),
-        thread_id: field("thread_id")?,
+        thread_id,
         native_thread_id: Some(field("native_thread_id")?),
         datastack_chunk: Some(chunk),
         holds_gil: table.optional("thread_state", "holds_gil", 4)?,
         gil_requested: table.optional("thread_state", "gil_requested", 4)?,
+        exc_info: exc_info.filter(|_| fits),
+        exc_state: Some(exc_state).filter(|_| fits),
     })
 }
 

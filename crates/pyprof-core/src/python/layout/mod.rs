@@ -133,6 +133,10 @@ pub struct ThreadLayout {
     pub holds_gil: Option<u64>,
     /// `gil_requested` (3.15)
     pub gil_requested: Option<u64>,
+    /// `exc_info`: pointer to the innermost `_PyErr_StackItem`, whose first field is the exception (3.11+)
+    pub exc_info: Option<u64>,
+    /// `exc_state`: the thread's own `_PyErr_StackItem` (3.11+)
+    pub exc_state: Option<u64>,
 }
 
 /// A Python frame. Owners are the values of `enum _frameowner`.

@@ -36,6 +36,8 @@ pub(super) const LAYOUT: Layout = Layout {
         datastack_chunk: Some(296),
         holds_gil: None,
         gil_requested: None,
+        exc_info: Some(120),
+        exc_state: Some(320),
     },
     frame: FrameLayout {
         code: 32,

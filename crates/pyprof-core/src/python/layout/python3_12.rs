@@ -37,6 +37,8 @@ pub(super) const LAYOUT: Layout = Layout {
         datastack_chunk: Some(232),
         holds_gil: None,
         gil_requested: None,
+        exc_info: Some(104),
+        exc_state: Some(256),
     },
     frame: FrameLayout {
         code: 0,

@@ -36,6 +36,8 @@ pub(super) const LAYOUT: Layout = Layout {
         datastack_chunk: None,
         holds_gil: None,
         gil_requested: None,
+        exc_info: None,
+        exc_state: None,
     },
     frame: FrameLayout {
         code: 32,

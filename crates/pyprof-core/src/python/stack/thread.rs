@@ -25,6 +25,9 @@ const MAX_EXPLORE: usize = 1 << 17;
 /// The current frame's `_PyCFrame` (3.11, 3.12) was one of the last few.
 const MAX_CFRAMES: usize = 8;
 
+/// A generator's exception is read in this many looks more.
+const MAX_EXC_AGE: u32 = 64;
+
 /// What the thread state says of itself.
 #[derive(Debug, Clone, std::marker::Copy, Default, PartialEq, Eq)]
 pub struct Header {
@@ -36,6 +39,9 @@ pub struct Header {
     pub python_id: u64,
     /// Kernel thread id as the target's pid namespace counts it (3.11+), else 0
     pub native_id: u64,
+    /// What may be exceptions being handled: of the innermost frame that can (a generator's, or the thread's own), and
+    /// of the thread itself. 0 for none or not known
+    pub exceptions: [u64; 2],
 }
 
 /// How a look at a thread ended.
@@ -57,6 +63,8 @@ struct Plan {
     top: [Vec<usize>; 2],
     cframe_pointer: usize,
     header: usize,
+    /// A generator's exception, and where it is in the buffer
+    exception: Option<(u64, usize)>,
     copies: [Copy; 2],
     /// The second copy of the look before, in that look's buffer
     earlier: Copy,
@@ -107,6 +115,10 @@ pub struct ThreadReader {
     header: Header,
     hot: Vec<(u64, u64)>,
     cold: Vec<(u64, u64)>,
+    /// Where `exc_info` was last seen to point to, unless into the thread state
+    exc_item: u64,
+    /// Looks since
+    exc_age: u32,
 }
 
 impl ThreadReader {
@@ -126,6 +138,8 @@ impl ThreadReader {
             thread.thread_id + 8,
             thread.native_thread_id.map_or(0, |offset| offset + 8),
             thread.datastack_chunk.map_or(0, |offset| offset + 16),
+            thread.exc_info.map_or(0, |offset| offset + 8),
+            thread.exc_state.map_or(0, |offset| offset + 8),
         ];
         Self {
             address,
@@ -140,6 +154,8 @@ impl ThreadReader {
             header: Header::default(),
             hot: Vec::new(),
             cold: Vec::new(),
+            exc_item: 0,
+            exc_age: 0,
         }
     }
 
@@ -229,6 +245,7 @@ impl ThreadReader {
                 }
             }
         }
+        plan.exception = (self.exc_item != 0).then(|| (self.exc_item, main.push(self.exc_item, 8)));
         // One copy for both moments: what is at rest must be as it was in the look before.
         for &(start, end) in &self.cold {
             let len = (end - start) as usize;
@@ -258,7 +275,22 @@ impl ThreadReader {
             interp: field(thread.interp),
             python_id: field(thread.thread_id),
             native_id: thread.native_thread_id.map_or(0, field),
+            exceptions: [0, thread.exc_state.map_or(0, field)],
         };
+        let item = thread.exc_info.map_or(0, field);
+        let own = self.address + thread.exc_state.unwrap_or(0);
+        if item == own || !item.is_multiple_of(8) || item >> 57 != 0 {
+            // The generator may be on again in the next look.
+            self.exc_age += 1;
+            if self.exc_age > MAX_EXC_AGE {
+                self.exc_item = 0;
+            }
+        } else {
+            (self.exc_item, self.exc_age) = (item, 0);
+        }
+        if let Some((_, offset)) = self.plan.exception.filter(|(read, _)| *read == item) {
+            self.header.exceptions[0] = word(buf, offset as u64).unwrap_or(0);
+        }
         if self.header.interp != self.interp {
             return Outcome::Gone;
         }
@@ -308,6 +340,9 @@ impl ThreadReader {
         self.loose.forget(base, end);
         self.chunks.retain(|chunk| chunk.end <= base || chunk.base >= end);
         self.cframes.retain(|cframe| !(base..end).contains(&(cframe + 8)) && !(base..end).contains(cframe));
+        if (base..end).contains(&self.exc_item) {
+            self.exc_item = 0;
+        }
         self.window.reset();
     }
 
