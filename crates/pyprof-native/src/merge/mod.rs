@@ -155,21 +155,13 @@ impl Merger {
             return Ok(weave(native, python, places.into_iter().enumerate().map(one)));
         }
         let entries = self.entries(python, cframe, stack)?;
-        let mut places = Vec::with_capacity(entries.len());
-        let mut caller = native.frames.len();
-        for entry in &entries {
-            let index = native.frames.partition_point(|frame| frame.sp <= entry.marker);
-            let index = index.checked_sub(1).ok_or(Problem::Unplaced)?;
-            let frame = &native.frames[index];
-            if entry.marker >= frame.cfa || index >= caller {
-                return Err(Problem::Unplaced);
-            }
+        let places = place(&entries, native)?;
+        for ((index, _), entry) in places.iter().zip(&entries) {
+            let frame = &native.frames[*index];
             if frame.function != 0 {
                 let marker_to_cfa = frame.cfa - entry.marker;
                 self.evaluation = Some(Evaluation { lookup: frame.lookup(), marker_to_cfa });
             }
-            caller = index;
-            places.push((index, entry.frames.clone()));
         }
         Ok(weave(native, python, places.into_iter()))
     }
@@ -188,6 +180,22 @@ impl Merger {
     }
 }
 
+/// For each entry the native frame in whose range its marker lies; each has one of its own. Root first.
+fn place(entries: &[Entry], native: &Unwound) -> Result<Vec<(usize, Range<usize>)>, Problem> {
+    let mut caller = native.frames.len();
+    let mut places = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let index = native.frames.partition_point(|frame| frame.sp <= entry.marker);
+        let index = index.checked_sub(1).ok_or(Problem::Unplaced)?;
+        if entry.marker >= native.frames[index].cfa || index >= caller {
+            return Err(Problem::Unplaced);
+        }
+        caller = index;
+        places.push((index, entry.frames.clone()));
+    }
+    Ok(places)
+}
+
 /// All frames, root first, with Python frames where the native frame was that runs them. `places`: root first.
 fn weave(
     native: &Unwound,
@@ -203,4 +211,66 @@ fn weave(
     }
     slots.extend((0..next).rev().map(Slot::Native));
     slots
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Slot::{Native, Python};
+    use super::*;
+    use crate::unwind::{NativeFrame, Stop};
+
+    /// Frames of 0x100 bytes each, the leaf's at 0x1000.
+    fn native(count: u64) -> Unwound {
+        let frame = |index: u64| NativeFrame {
+            ip: index,
+            is_return_address: index != 0,
+            sp: 0x1000 + index * 0x100,
+            cfa: 0x1100 + index * 0x100,
+            function: 1,
+            kept: [0; 11],
+            keeps_unknown: false,
+        };
+        Unwound { frames: (0..count).map(frame).collect(), complete: true, stop: Stop::Root }
+    }
+
+    fn python(count: u64) -> Vec<RawFrame> {
+        let frame = |address| RawFrame {
+            address,
+            code: 1,
+            previous: 0,
+            instruction: 0,
+            owner: 0,
+            is_entry: false,
+            executing: true,
+            function: 0,
+        };
+        (0..count).map(frame).collect()
+    }
+
+    fn entry(marker: u64, frames: Range<usize>) -> Entry {
+        Entry { marker, frames }
+    }
+
+    #[test]
+    fn python_frames_stand_where_the_marker_lies() {
+        let native = native(5);
+        let entries = [entry(0x1380, 0..2), entry(0x1100, 2..3)];
+        let places = place(&entries, &native).unwrap();
+        assert_eq!(places, [(3, 0..2), (1, 2..3)]);
+        let slots = weave(&native, &python(3), places.into_iter());
+        assert_eq!(slots, [Native(4), Python(0), Python(1), Native(2), Python(2), Native(0)]);
+    }
+
+    #[test]
+    fn a_marker_without_a_frame_of_its_own_is_refused() {
+        let native = native(5);
+        let refused = |entries: &[Entry]| place(entries, &native) == Err(Problem::Unplaced);
+        assert!(refused(&[entry(0xfff, 0..1)]), "below the stack");
+        assert!(refused(&[entry(0x1500, 0..1)]), "above it");
+        assert!(refused(&[entry(0x1180, 0..1), entry(0x1110, 1..2)]), "two in one frame");
+        assert!(refused(&[entry(0x1180, 0..1), entry(0x1280, 1..2)]), "the wrong way round");
+        let mut gap = native.clone();
+        gap.frames.remove(2);
+        assert_eq!(place(&[entry(0x1280, 0..1)], &gap), Err(Problem::Unplaced), "between two frames");
+    }
 }

@@ -42,3 +42,21 @@ pub enum Call {
 pub fn stub_slot(_code: &[u8; 16], _address: u64) -> Option<u64> {
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_known_by_their_bytes() {
+        let call = |word: u32| super::call(word.to_le_bytes(), 0x1000);
+        assert_eq!(call(0x9400_0004), Some(Call::Direct(0x100c))); // bl .+16
+        assert_eq!(call(0x97ff_ffff), Some(Call::Direct(0xff8))); // bl .-4
+        assert_eq!(call(0xd63f_0100), Some(Call::Indirect)); // blr x8
+        assert_eq!(call(0xd73f_0909), Some(Call::Indirect)); // blraa x8, x9
+        assert_eq!(call(0xd63f_091f), Some(Call::Indirect)); // blraaz x8
+        assert_eq!(call(0xd65f_03c0), None, "ret");
+        assert_eq!(call(0x1400_0004), None, "a branch");
+        assert_eq!(plain(0x00aa_ffff_8000_1234), 0xffff_8000_1234);
+    }
+}

@@ -4,12 +4,15 @@
 //! unknown: of a blocked thread the kernel tells no more than instruction and stack pointer. Where code has no unwind
 //! information, or where a frame pointer is needed that nobody knows, [`calls`] looks for proof on the stack.
 
-#[cfg(target_arch = "aarch64")]
+// Each twin's tests run everywhere.
+#[cfg(any(target_arch = "aarch64", test))]
+#[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
 mod aarch64;
 mod calls;
 mod cfi;
 mod rule;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", test))]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 mod x86_64;
 
 use std::io;
