@@ -214,3 +214,37 @@ test('summary: ranked, with shares, deep stacks shortened', (t) => {
   t.is(stack!.frames.length, 41)
   t.is(stack!.frames[20], '… 60 frames …')
 })
+
+test('native and kernel frames are named by their source, else by their binary', (t) => {
+  const raw = rawProfile(
+    [{ tid: 100, name: 'MainThread' }],
+    [
+      {
+        thread: 0,
+        stack: [
+          { name: 'main', file: 'app.py', firstLine: 1, line: 2 },
+          { name: 'zlib_compress', kind: 2, file: 'zlibmodule.c', module: '/lib/zlib.so', line: 70 },
+          { name: 'deflate', kind: 2, module: '/lib/libz.so.1' },
+          { name: 'exc_page_fault', kind: 3, module: 'kernel' },
+        ],
+        samples: 1,
+        wallNs: 2_000_000,
+        cpuNs: 1_000_000,
+      },
+    ],
+  )
+  const native = profile('wall', raw)
+  t.is(
+    native.to('collapsed', { lines: true }),
+    'main (app.py:2);zlib_compress (zlibmodule.c:70);deflate (/lib/libz.so.1);exc_page_fault (kernel) 2000\n',
+  )
+  const { frames } = JSON.parse(native.to('speedscope')).shared
+  t.deepEqual(frames[2], { name: 'deflate', file: '/lib/libz.so.1' })
+  const decoded = decodeProfile(gunzipSync(native.to('pprof')))
+  t.deepEqual(decoded.mappings, ['/lib/zlib.so', '/lib/libz.so.1', 'kernel'])
+  t.deepEqual(
+    decoded.locations.map(({ mapping }) => mapping),
+    [null, '/lib/zlib.so', '/lib/libz.so.1', 'kernel'],
+  )
+  t.is(native.engine, 'snapshot')
+})

@@ -50,6 +50,16 @@ function lockOf(path) {
   return JSON.stringify(wanted.map(([name, { version }]) => [name, version]).sort())
 }
 
+/** clang makes the BPF program of the exact engine. Installs it where that is possible; returns why not, or nothing. */
+export function provideClang() {
+  const quiet = { stdio: 'ignore', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } }
+  const works = (command, args) => spawnSync(command, args, quiet).status === 0
+  if (works(process.env.CLANG ?? 'clang', ['--version'])) return
+  if (process.getuid() !== 0) return 'exact engine: no clang, and only root can install it'
+  const installed = works('apt-get', ['update']) && works('apt-get', ['install', '-y', 'clang'])
+  if (!installed) return 'exact engine: clang cannot be installed'
+}
+
 export function build() {
   step('Building', 'npm', ['run', 'build'])
 }

@@ -1,13 +1,15 @@
 // npm test: installs, builds, provides the Pythons it can get, runs every test, names what was skipped.
 import { providePrograms } from './programs.mjs'
 import { findPythons, MINORS, provide } from './pythons.mjs'
-import { build, install, needRustAndNode, watch } from './steps.mjs'
+import { build, install, needRustAndNode, provideClang, watch } from './steps.mjs'
 
 needRustAndNode()
 install()
+const skipped = []
+const noClang = provideClang()
+if (noClang) skipped.push(noClang)
 build()
 
-const skipped = []
 const problem = provide()
 if (problem) skipped.push(problem)
 const pythons = findPythons()

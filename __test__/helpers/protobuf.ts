@@ -72,8 +72,12 @@ export function decodeProfile(bytes: Uint8Array) {
     filename: strings[fn.int(4)]!,
     startLine: fn.int(5),
   }))
+  const mappings = profile
+    .messages(3)
+    .map((mapping) => ({ id: mapping.int(1), file: strings[mapping.int(5)]! }))
   const locations = profile.messages(4).map((location) => ({
     id: location.int(1),
+    mapping: mappings.find(({ id }) => id === location.int(2))?.file ?? null,
     lines: location.messages(4).map((line) => ({ functionId: line.int(1), line: line.int(2) })),
   }))
   const nameOf = (locationId: number) => {
@@ -92,6 +96,7 @@ export function decodeProfile(bytes: Uint8Array) {
       ),
     })),
     functions,
+    mappings: mappings.map(({ file }) => file),
     locations,
     nameOf,
     timeNanos: profile.big(9),

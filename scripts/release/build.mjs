@@ -1,13 +1,16 @@
 // npm run build:all: the addon for every machine of a release, into npm/<platform>/, and dist/.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fail, install, needRustAndNode, root, step } from '../steps.mjs'
+import { fail, install, needRustAndNode, provideClang, root, step } from '../steps.mjs'
 import { problemsOf } from './elf.mjs'
 import { addonPath, GLIBC, TARGETS, zigTriple } from './targets.mjs'
 import { provideToolchain } from './toolchain.mjs'
 
 needRustAndNode()
 install()
+// A release has the exact engine.
+const noClang = provideClang()
+if (noClang) fail(noClang)
 const env = provideToolchain()
 
 for (const target of TARGETS) {

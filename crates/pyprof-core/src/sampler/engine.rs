@@ -77,8 +77,12 @@ pub trait Probe: fmt::Debug + Send {
     /// Whether threads without a Python state are shown too.
     fn shows_all_threads(&self) -> bool;
 
-    /// What [`Place::Other`] means. The same number always means the same.
-    fn other(&self, number: u32) -> OtherFrame<'_>;
+    /// What [`Place::Other`] means, outermost first: a function and what is inlined into it, or nothing for a frame
+    /// that is not shown. The same number always means the same. `None`: not known yet.
+    fn other(&self, number: u32) -> Option<Vec<OtherFrame<'_>>>;
+
+    /// No more samples: waits until every number is known.
+    fn complete(&mut self);
 
     /// Stacks so far whose native side could not be followed, or not be merged with Python's.
     fn unmerged(&self) -> u64;

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::engine::{OtherFrame, Place};
+use super::engine::{OtherFrame, Place, Probe};
 use super::sink::Sink;
 use crate::profile::{EMPTY_STACK, Frame, FrameKind, StackId, UNKNOWN_FUNCTION};
 use crate::python::code_cache::{CachedCode, CodeCache};
@@ -17,7 +17,7 @@ pub struct Frames {
     /// By the serial of the code object and the instruction
     python: FxHashMap<(u64, u64), u32>,
     /// By the engine's number
-    others: FxHashMap<u32, u32>,
+    others: FxHashMap<u32, Vec<u32>>,
 }
 
 impl Frames {
@@ -32,28 +32,43 @@ impl Frames {
         sink.profile.stack(id, missing)
     }
 
-    /// The id of a stack with frames of every kind. `other` says what the engine's numbers mean.
-    pub fn mixed_stack<'a>(
-        &mut self,
-        (python, places): (&[RawFrame], &[Place]),
-        codes: &CodeCache,
-        other: impl Fn(u32) -> OtherFrame<'a>,
-        sink: &mut Sink,
-    ) -> StackId {
+    /// The ids of Python frames; `None` for markers and the interpreter's own, which are not shown.
+    pub fn python(&mut self, frames: &[RawFrame], codes: &CodeCache, sink: &mut Sink) -> Vec<Option<u32>> {
+        let id = |raw: &RawFrame| if raw.is_marker() { None } else { self.frame(raw, codes, sink) };
+        frames.iter().map(id).collect()
+    }
+
+    /// Whether it is known what all `places` mean; asks for those that are new here.
+    pub fn are_known(&mut self, places: &[Place], probe: &dyn Probe, sink: &mut Sink) -> bool {
+        if self.others.len() >= MAX_FRAME_IDS {
+            self.others.clear();
+        }
+        for place in places {
+            let Place::Other(number) = *place else { continue };
+            if self.others.contains_key(&number) {
+                continue;
+            }
+            let Some(frames) = probe.other(number) else { return false };
+            let frames = frames.into_iter().map(|frame| new_other(frame, sink)).collect();
+            self.others.insert(number, frames);
+        }
+        true
+    }
+
+    /// The id of a stack with frames of every kind. `python`: see [`Frames::python`]; the others must be known.
+    pub fn mixed_stack(&self, python: &[Option<u32>], places: &[Place], sink: &mut Sink) -> StackId {
         let mut id = EMPTY_STACK;
         for place in places {
             match *place {
                 Place::Python(index) => {
-                    if let Some(raw) = python.get(index).filter(|frame| !frame.is_marker()) {
-                        id = self.push(id, raw, codes, sink);
+                    if let Some(Some(frame)) = python.get(index) {
+                        id = sink.profile.stack(id, *frame);
                     }
                 }
                 Place::Other(number) => {
-                    if self.others.len() >= MAX_FRAME_IDS {
-                        self.others.clear();
+                    for frame in self.others.get(&number).into_iter().flatten() {
+                        id = sink.profile.stack(id, *frame);
                     }
-                    let frame = *self.others.entry(number).or_insert_with(|| new_other(other(number), sink));
-                    id = sink.profile.stack(id, frame);
                 }
                 Place::Missing => {
                     let missing = sink.profile.missing_frame();
@@ -65,18 +80,21 @@ impl Frames {
     }
 
     fn push(&mut self, stack: StackId, raw: &RawFrame, codes: &CodeCache, sink: &mut Sink) -> StackId {
-        let frame = match codes.get(raw.code) {
-            Some(CachedCode { code: None, .. }) => return stack,
+        self.frame(raw, codes, sink).map_or(stack, |frame| sink.profile.stack(stack, frame))
+    }
+
+    fn frame(&mut self, raw: &RawFrame, codes: &CodeCache, sink: &mut Sink) -> Option<u32> {
+        match codes.get(raw.code) {
+            Some(CachedCode { code: None, .. }) => None,
             Some(known) => {
                 let key = (known.serial, raw.instruction);
                 match self.python.get(&key) {
-                    Some(&frame) => frame,
-                    None => self.new_python(known, key, sink),
+                    Some(&frame) => Some(frame),
+                    None => Some(self.new_python(known, key, sink)),
                 }
             }
-            None => unknown_frame(sink),
-        };
-        sink.profile.stack(stack, frame)
+            None => Some(unknown_frame(sink)),
+        }
     }
 
     fn new_python(&mut self, known: &CachedCode, key: (u64, u64), sink: &mut Sink) -> u32 {

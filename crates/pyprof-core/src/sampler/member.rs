@@ -1,5 +1,6 @@
 //! One process under the sampler: its threads, and how what a look brings becomes samples.
 
+use std::collections::VecDeque;
 use std::io;
 
 use rustc_hash::FxHashMap;
@@ -8,11 +9,12 @@ use super::engine::{Interrupt, Place, Probe, Seen};
 use super::frames::Frames;
 use super::others::Others;
 use super::sink::Sink;
-use super::thread::{Moment, SampledThread};
+use super::thread::{self, Moment, SampledThread};
 use super::{Options, Stats};
 use crate::attach::Attached;
 use crate::process::threads;
-use crate::profile::{GilTimes, LastLook, StackId, ThreadInfo};
+use crate::profile::state::{HOLDS_GIL, ON_CPU};
+use crate::profile::{EMPTY_STACK, GilTimes, LastLook, Sighting, StackId, State, ThreadInfo};
 use crate::python::frame::RawFrame;
 use crate::python::reader::ThreadLook;
 use crate::python::stack::prove::Verdict;
@@ -20,6 +22,9 @@ use crate::python::stack::thread::{Header, Outcome};
 
 /// How often the threads' names are read again, in ns: a name is often given after the start.
 const NAMES_EVERY: u64 = 1_000_000_000;
+
+/// More interrupts than this do not wait for names; the oldest go.
+const MAX_UNNAMED: usize = 1 << 16;
 
 /// A process that is being sampled.
 #[derive(Debug)]
@@ -40,6 +45,8 @@ pub struct Member {
     names_at: u64,
     looks: Vec<Look>,
     interrupts: Vec<Interrupt>,
+    /// Interrupts whose frames are not all named yet, and those behind them
+    unnamed: VecDeque<Unnamed>,
     /// Lost interrupts and unmerged stacks that are in the statistics
     counted: (u64, u64),
     /// When it was last looked at, on the session's clock
@@ -55,6 +62,19 @@ struct Look {
     outcome: Outcome,
     holds_gil: bool,
     stack: Vec<RawFrame>,
+}
+
+/// A sample that waits for the names of its native frames: an interrupt, or a look at a blocked thread.
+#[derive(Debug)]
+struct Unnamed {
+    /// Index of its thread in the profile
+    thread: u32,
+    tid: i32,
+    state: u64,
+    moment: Moment,
+    did: State,
+    python: Vec<Option<u32>>,
+    places: Vec<Place>,
 }
 
 impl Member {
@@ -73,6 +93,7 @@ impl Member {
             names_at: 0,
             looks: Vec::new(),
             interrupts: Vec::new(),
+            unnamed: VecDeque::new(),
             counted: (0, 0),
             before: now,
         }
@@ -119,8 +140,9 @@ impl Member {
         }
         for interrupt in std::mem::take(&mut self.interrupts) {
             let time = interrupt.time_ns.saturating_sub(start).min(now);
-            self.add_interrupt(&interrupt, &looks, time, options, sink, stats);
+            self.take_interrupt(interrupt, &looks, time, sink, stats);
         }
+        self.add_named(options, sink, stats);
         for look in &looks {
             self.add(look, moment, options, sink, stats);
         }
@@ -130,7 +152,8 @@ impl Member {
     }
 
     /// No more samples: its threads' last CPU time, and their end.
-    pub fn close(mut self, now: u64, sink: &mut Sink) {
+    pub fn close(mut self, now: u64, options: &Options, sink: &mut Sink, stats: &mut Stats) {
+        self.name_the_rest(options, sink, stats);
         for thread in self.threads.values_mut() {
             thread.settle(sink);
             sink.end_thread(thread.index(), now);
@@ -139,7 +162,8 @@ impl Member {
     }
 
     /// The session ends, the process does not.
-    pub fn settle(&mut self, sink: &mut Sink) {
+    pub fn settle(&mut self, options: &Options, sink: &mut Sink, stats: &mut Stats) {
+        self.name_the_rest(options, sink, stats);
         self.threads.values_mut().for_each(|thread| thread.settle(sink));
         self.others.settle(sink);
     }
@@ -261,15 +285,34 @@ impl Member {
                 let thread = self.threads.get(&look.address);
                 let rests = thread.is_some_and(SampledThread::still_rests);
                 let places = places.filter(|_| !seen.rests || rests);
-                let id = match (places, &self.probe) {
-                    (Some(places), Some(probe)) => {
-                        let other = |number| probe.other(number);
-                        let frames = (look.stack.as_slice(), places.as_slice());
-                        self.frames.mixed_stack(frames, &self.process.codes, other, sink)
+                let codes = &self.process.codes;
+                match (places, &self.probe) {
+                    (Some(places), Some(probe)) if self.frames.are_known(&places, &**probe, sink) => {
+                        let python = self.frames.python(&look.stack, codes, sink);
+                        Some((self.frames.mixed_stack(&python, &places, sink), cut))
                     }
-                    _ => self.frames.stack(&look.stack, cut, &self.process.codes, sink),
-                };
-                Some((id, cut))
+                    (Some(places), Some(_)) => {
+                        // It is added once its frames are named. The next look has to see it again.
+                        let python = self.frames.python(&look.stack, codes, sink);
+                        let Some(thread) = self.threads.get_mut(&look.address) else { return };
+                        thread.look_again();
+                        thread.account(sink);
+                        let doing = thread.doing();
+                        let did = self.process.state(look.interpreter, look.header, look.holds_gil, doing);
+                        self.unnamed.push_back(Unnamed {
+                            thread: thread.index(),
+                            tid,
+                            state: look.address,
+                            moment,
+                            did,
+                            python,
+                            places,
+                        });
+                        return;
+                    }
+                    (Some(_), None) => None,
+                    (None, _) => Some((self.frames.stack(&look.stack, cut, codes, sink), cut)),
+                }
             }
         };
         let Some(thread) = self.threads.get_mut(&look.address) else { return };
@@ -282,36 +325,76 @@ impl Member {
         thread.add(stack, state, moment, options, sink, stats);
     }
 
-    fn add_interrupt(
+    /// An interrupt as it came: Python's frames are named now, while their code objects are there.
+    fn take_interrupt(
         &mut self,
-        interrupt: &Interrupt,
+        interrupt: Interrupt,
         looks: &[Look],
         time: u64,
-        options: &Options,
         sink: &mut Sink,
         stats: &mut Stats,
     ) {
         let Some(probe) = self.probe.as_ref().filter(|probe| probe.covers(interrupt.tid)) else { return };
-        let state =
-            if interrupt.state == 0 { self.states.get(&interrupt.tid) } else { Some(&interrupt.state) };
-        let look = state.and_then(|state| looks.iter().find(|look| look.address == *state));
+        let all = probe.shows_all_threads();
+        let known = self.states.get(&interrupt.tid).copied();
+        let state = if interrupt.state == 0 { known.unwrap_or(0) } else { interrupt.state };
+        let look = looks.iter().find(|look| look.address == state);
         let _ = self.process.learn_codes(look.map_or(0, |look| look.interpreter), &interrupt.python);
-        let frames = (interrupt.python.as_slice(), interrupt.places.as_slice());
-        let other = |number| probe.other(number);
-        let stack = self.frames.mixed_stack(frames, &self.process.codes, other, sink);
-        let cut = interrupt.places.contains(&Place::Missing);
-        let stack = (!interrupt.places.is_empty()).then_some((stack, cut));
-        let known = state.and_then(|state| self.threads.get_mut(state));
-        let known = known.filter(|thread| thread.tid() == interrupt.tid);
+        let python = self.frames.python(&interrupt.python, &self.process.codes, sink);
+        let known = self.threads.get_mut(&state).filter(|thread| thread.tid() == interrupt.tid);
         let thread = match known {
             Some(thread) => thread,
-            None if interrupt.state != 0 || probe.shows_all_threads() => {
+            None if interrupt.state != 0 || all => {
                 self.others.thread(self.process.handle.pid(), interrupt.tid, self.index, time, sink)
             }
             None => return,
         };
-        let moment = Moment { time, wall: interrupt.cpu_ns };
-        thread.add_interrupt(stack, interrupt.holds_gil, moment, options, sink, stats);
+        if self.unnamed.len() >= MAX_UNNAMED {
+            self.unnamed.pop_front();
+            stats.lost_interrupts += 1;
+        }
+        self.unnamed.push_back(Unnamed {
+            thread: thread.index(),
+            tid: interrupt.tid,
+            state,
+            moment: Moment { time, wall: interrupt.cpu_ns + thread.take_waited() },
+            did: State::default().with(ON_CPU, true).with(HOLDS_GIL, interrupt.holds_gil),
+            python,
+            places: interrupt.places,
+        });
+    }
+
+    /// Adds the interrupts whose frames have names, in their order.
+    fn add_named(&mut self, options: &Options, sink: &mut Sink, stats: &mut Stats) {
+        while let (Some(first), Some(probe)) = (self.unnamed.front(), &self.probe) {
+            if !self.frames.are_known(&first.places, &**probe, sink) {
+                return;
+            }
+            let Some(one) = self.unnamed.pop_front() else { return };
+            let id = self.frames.mixed_stack(&one.python, &one.places, sink);
+            let cut = one.places.contains(&Place::Missing);
+            let stack = (!one.places.is_empty()).then_some((id, cut));
+            let thread = self.threads.get_mut(&one.state).filter(|thread| thread.index() == one.thread);
+            let thread = match thread {
+                Some(thread) => Some(thread),
+                None => self.others.get(one.tid).filter(|thread| thread.index() == one.thread),
+            };
+            let seen = Sighting {
+                thread: one.thread,
+                stack: stack.map_or(EMPTY_STACK, |(id, _)| id),
+                time_ns: one.moment.time,
+                wall_ns: one.moment.wall,
+                state: one.did,
+            };
+            thread::add_late(thread, seen, stack, options, sink, stats);
+        }
+    }
+
+    fn name_the_rest(&mut self, options: &Options, sink: &mut Sink, stats: &mut Stats) {
+        if let Some(probe) = self.probe.as_mut().filter(|_| !self.unnamed.is_empty()) {
+            probe.complete();
+        }
+        self.add_named(options, sink, stats);
     }
 
     /// Threads without a Python state that only wait are found now and then.
@@ -330,10 +413,11 @@ impl Member {
         let Some(probe) = self.probe.as_mut().filter(|_| options.idle) else {
             return self.others.account(moment.time, sink);
         };
-        let (process, codes, frames) = (&self.process, &self.process.codes, &mut self.frames);
+        let (process, frames) = (&self.process, &mut self.frames);
         self.others.add(moment, options, sink, stats, |tid, sink: &mut Sink| -> Option<StackId> {
             let places = probe.extend(process, Seen { tid, state: 0, rests: true }, &[])?;
-            Some(frames.mixed_stack((&[], &places), codes, |number| probe.other(number), sink))
+            let known = frames.are_known(&places, &**probe, sink);
+            known.then(|| frames.mixed_stack(&[], &places, sink))
         });
     }
 }

@@ -49,6 +49,11 @@ impl Others {
         })
     }
 
+    /// The thread `tid`, if it is here.
+    pub fn get(&mut self, tid: i32) -> Option<&mut SampledThread> {
+        self.threads.get_mut(&tid)
+    }
+
     /// Samples of those that are blocked; `stack` says what in.
     pub fn add(
         &mut self,

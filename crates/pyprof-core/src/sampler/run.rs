@@ -87,7 +87,9 @@ impl Run {
         let result = self.sample(control);
         let now = self.now();
         self.stats.elapsed_ns = now;
-        self.members.iter_mut().for_each(|member| member.settle(&mut self.sink));
+        self.members
+            .iter_mut()
+            .for_each(|member| member.settle(&self.options, &mut self.sink, &mut self.stats));
         let end = *result.as_ref().unwrap_or(&EndReason::Denied);
         self.stats.lost = self.sink.publish(now, Some(end));
         control.publish(self.stats);
@@ -160,7 +162,7 @@ impl Run {
                 index += 1;
                 continue;
             };
-            self.members.swap_remove(index).close(now, &mut self.sink);
+            self.members.swap_remove(index).close(now, &self.options, &mut self.sink, &mut self.stats);
             let lost = matches!(error, Error::ProcessExited { .. });
             self.follower.tell(Word::Lost(pid));
             if self.options.subprocesses {
@@ -269,7 +271,7 @@ impl Run {
 
     fn exited(&mut self, pid: i32, now: u64) {
         if let Some(at) = self.members.iter().position(|member| member.process().handle.pid() == pid) {
-            self.members.swap_remove(at).close(now, &mut self.sink);
+            self.members.swap_remove(at).close(now, &self.options, &mut self.sink, &mut self.stats);
         }
         if let Some(index) = self.indices.remove(&pid) {
             self.sink.change_process(index, |info| info.ended = true);

@@ -198,32 +198,14 @@ impl SampledThread {
         self.account(sink);
     }
 
-    /// Adds a sample of its own interrupt, which stands for `moment.wall` of CPU time and for what it waited for a
-    /// CPU since the last sample.
-    pub fn add_interrupt(
-        &mut self,
-        stack: Option<(StackId, bool)>,
-        holds_gil: bool,
-        moment: Moment,
-        options: &Options,
-        sink: &mut Sink,
-        stats: &mut Stats,
-    ) {
-        let (shown, cut) = stack.unwrap_or((EMPTY_STACK, false));
-        let state = State::default().with(ON_CPU, true).with(HOLDS_GIL, holds_gil);
-        let wall_ns = moment.wall + std::mem::take(&mut self.waited);
-        sink.profile.saw(self.index, LastLook { stack: shown, state }, wall_ns);
-        if options.mode == Mode::Gil && !holds_gil || stack.is_none() && !options.idle {
-            stats.idle += 1;
-            stats.idle_ns += wall_ns;
-            return;
-        }
-        stats.samples += 1;
-        stats.cut += u64::from(cut);
-        let (thread, time_ns) = (self.index, moment.time);
-        let seen = Sighting { thread, stack: shown, time_ns, wall_ns, state };
-        let added = sink.sample(&seen, cut);
-        self.cpu.running(added, moment.wall);
+    /// What it waited for a CPU since this was asked last, in ns.
+    pub fn take_waited(&mut self) -> u64 {
+        std::mem::take(&mut self.waited)
+    }
+
+    /// Its stack of the last look is to be read again, even if it rests.
+    pub fn look_again(&mut self) {
+        self.blocked_at = None;
     }
 
     /// Shares the CPU time that the kernel has counted meanwhile.
@@ -251,5 +233,40 @@ impl SampledThread {
         let blocked = matches!(self.doing, RunState::Blocked { .. });
         self.blocked_at = self.before.filter(|before| blocked && clock.cpu().is_ok_and(|now| now == *before));
         !blocked
+    }
+}
+
+/// Adds a sample that is known only now: a thread's own interrupt, or a look whose frames had no names. `stack` and
+/// whether it was cut; `thread`: the thread, if it is still there.
+pub fn add_late(
+    thread: Option<&mut SampledThread>,
+    seen: Sighting,
+    stack: Option<(StackId, bool)>,
+    options: &Options,
+    sink: &mut Sink,
+    stats: &mut Stats,
+) {
+    let Sighting { state, wall_ns, .. } = seen;
+    let (on_cpu, holds_gil) = (state.has(ON_CPU), state.has(HOLDS_GIL));
+    sink.profile.saw(seen.thread, LastLook { stack: seen.stack, state }, wall_ns);
+    let wanted = match options.mode {
+        Mode::Wall => on_cpu || options.idle,
+        Mode::Cpu => on_cpu,
+        Mode::Gil => holds_gil,
+    };
+    if !wanted || stack.is_none() && !options.idle {
+        stats.idle += 1;
+        stats.idle_ns += wall_ns;
+        return;
+    }
+    let cut = stack.is_some_and(|(_, cut)| cut);
+    stats.samples += 1;
+    stats.cut += u64::from(cut);
+    let added = sink.sample(&seen, cut);
+    match thread {
+        Some(thread) if on_cpu => thread.cpu.running(added, wall_ns),
+        // Its account is closed; what the interrupt stands for is known.
+        None if on_cpu => sink.add_cpu(added, wall_ns),
+        _ => {}
     }
 }

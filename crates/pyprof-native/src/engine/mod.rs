@@ -6,6 +6,7 @@
 //! - *snapshot*: looks alone; native and kernel frames of blocked threads.
 
 mod choose;
+mod names;
 mod probe;
 pub mod stacks;
 mod table;

@@ -66,6 +66,7 @@ impl engine::Probe for EngineProbe {
     }
 
     fn interrupts(&mut self, process: &Attached, into: &mut Vec<engine::Interrupt>) {
+        self.stacks.collect_names();
         let Some(interrupts) = &mut self.interrupts else { return };
         let exact = interrupts.walks();
         for one in interrupts.take() {
@@ -82,7 +83,7 @@ impl engine::Probe for EngineProbe {
             let (state, holds_gil) =
                 one.walk.as_ref().map_or((0, false), |walk| (walk.state, walk.holds_gil));
             let mut places = if whole || python.is_empty() {
-                self.stacks.interrupted(process, &one.interrupt, &python, cframe)
+                self.stacks.interrupted(&one.interrupt, &python, cframe)
             } else {
                 let mut places = vec![Place::Missing];
                 let shown = python.iter().enumerate().filter(|(_, frame)| !frame.is_marker());
@@ -118,24 +119,28 @@ impl engine::Probe for EngineProbe {
             process.reader.memory().read_u64(state.wrapping_add(field)).ok()
         });
         if thread.rests {
-            return self.stacks.blocked(process, thread.tid, python, cframe);
+            return self.stacks.blocked(thread.tid, python, cframe);
         }
         // Without a walker a running thread's native frames belong to another moment than the look. They are shown
-        // where the look before and this one saw the same Python stack at the same place, and both sides fit.
+        // where the look before and this one saw the same Python stack at the same place, and the interrupted thread
+        // proves that it was there in between.
         let (interrupt, before) = self.last.get_mut(&thread.tid)?;
         let stood_still = before == python;
         python.clone_into(before);
         let interrupt = interrupt.take().filter(|_| stood_still)?;
-        let places = self.stacks.interrupted(process, &interrupt.interrupt, python, cframe);
-        (!places.contains(&Place::Missing)).then_some(places)
+        self.stacks.interrupted_unwalked(&interrupt.interrupt, python, cframe)
     }
 
     fn shows_all_threads(&self) -> bool {
         self.options.native && self.kind == EngineKind::Exact
     }
 
-    fn other(&self, number: u32) -> OtherFrame<'_> {
+    fn other(&self, number: u32) -> Option<Vec<OtherFrame<'_>>> {
         self.stacks.table().get(number)
+    }
+
+    fn complete(&mut self) {
+        self.stacks.complete_names();
     }
 
     fn unmerged(&self) -> u64 {

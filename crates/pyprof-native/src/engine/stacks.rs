@@ -20,6 +20,8 @@ use crate::stack::StackCopy;
 use crate::unwind::{Hints, KEPT, NativeFrame, Stop, Unwinder, Unwound};
 use crate::waits;
 
+/// Bytes of an instruction with its inline caches (`Include/internal/pycore_opcode_metadata.h`: at most 9 of 2 bytes).
+const LONGEST_INSTRUCTION: u64 = 20;
 /// Words on the top of the stack among which the caller of a function without unwind information is looked for.
 const LEAF_WORDS: u64 = 16;
 /// Blocked threads whose files are kept open.
@@ -37,6 +39,8 @@ pub struct Stacks {
     table: Table,
     kernel: Option<Arc<Kernel>>,
     waiting: FxHashMap<i32, WaitingThread>,
+    /// 3.8 to 3.10: merging proves every frame by its address, which belongs to one function
+    frames_are_objects: bool,
     /// Stacks whose two sides could not be merged
     unmerged: u64,
 }
@@ -55,9 +59,10 @@ impl Stacks {
             memory: ProcessMemory::new(pid),
             unwinder: if options.native { Some(Unwinder::new(pid)?) } else { None },
             merger: Merger::new(process.reader.layout()),
-            table: Table::default(),
+            table: Table::new(process.interpreter_file.clone())?,
             kernel,
             waiting: FxHashMap::default(),
+            frames_are_objects: process.reader.layout().version < (3, 11),
             unmerged: 0,
         })
     }
@@ -66,6 +71,16 @@ impl Stacks {
     #[must_use]
     pub fn table(&self) -> &Table {
         &self.table
+    }
+
+    /// Takes the names that have come.
+    pub fn collect_names(&mut self) {
+        self.table.collect();
+    }
+
+    /// Waits for the names that have not come yet.
+    pub fn complete_names(&mut self) {
+        self.table.complete();
     }
 
     /// Stacks that could not be merged so far.
@@ -77,7 +92,6 @@ impl Stacks {
     /// A thread at its interrupt. `python`: root first; `cframe`: see [`Merger::merge`].
     pub fn interrupted(
         &mut self,
-        process: &Attached,
         interrupt: &Interrupt,
         python: &[RawFrame],
         cframe: Option<u64>,
@@ -89,7 +103,7 @@ impl Stacks {
             .and_then(|unwinder| merge(interrupt, unwinder, &mut self.merger, python, cframe));
         match merged {
             Some((native, merged)) => {
-                self.push_native(process, python, &native, merged.as_ref(), &mut places);
+                self.push_native(python, &native, merged.as_ref(), &mut places);
             }
             None => push_python(python, &mut places),
         }
@@ -99,16 +113,36 @@ impl Stacks {
         places
     }
 
+    /// A thread at an interrupt without a walk. `python`: what looks saw before and after it, which is believed where
+    /// the interrupted thread itself proves it; `None` where it does not.
+    pub fn interrupted_unwalked(
+        &mut self,
+        interrupt: &Interrupt,
+        python: &[RawFrame],
+        cframe: Option<u64>,
+    ) -> Option<Vec<Place>> {
+        let unwinder = self.unwinder.as_mut()?;
+        let (native, merged) = merge(interrupt, unwinder, &mut self.merger, python, cframe)?;
+        let merged = merged.filter(Merged::is_complete)?;
+        if !self.frames_are_objects && !runs(&native, python.last()?) {
+            return None;
+        }
+        let mut places = Vec::with_capacity(merged.slots.len());
+        self.push_native(python, &native, Some(&merged), &mut places);
+        if self.options.kernel {
+            self.push_kernel(&interrupt.kernel, &mut places);
+        }
+        Some(places)
+    }
+
     fn push_native(
         &mut self,
-        process: &Attached,
         python: &[RawFrame],
         native: &Unwound,
         merged: Option<&Merged>,
         places: &mut Vec<Place>,
     ) {
         let Some(unwinder) = &self.unwinder else { return push_python(python, places) };
-        let file = process.interpreter_file.as_str();
         let Some(merged) = merged else {
             // A thread without Python: what is below its last known frame is missing.
             if !native.complete {
@@ -116,8 +150,7 @@ impl Stacks {
                 places.push(Place::Missing);
             }
             for frame in native.frames.iter().rev() {
-                let numbers = self.table.native(frame, unwinder, file);
-                places.extend(numbers.iter().map(|number| Place::Other(*number)));
+                places.push(Place::Other(self.table.native(frame, unwinder)));
             }
             return;
         };
@@ -131,8 +164,7 @@ impl Stacks {
             match *slot {
                 Slot::Python(index) => places.push(Place::Python(index)),
                 Slot::Native(index) => {
-                    let numbers = self.table.native(&native.frames[index], unwinder, file);
-                    places.extend(numbers.iter().map(|number| Place::Other(*number)));
+                    places.push(Place::Other(self.table.native(&native.frames[index], unwinder)));
                 }
             }
         }
@@ -154,20 +186,14 @@ impl Stacks {
 
     /// A thread that is blocked, and was all through the look that saw `python`; `None` when it is not any more, or
     /// its two sides cannot be merged.
-    pub fn blocked(
-        &mut self,
-        process: &Attached,
-        tid: i32,
-        python: &[RawFrame],
-        cframe: Option<u64>,
-    ) -> Option<Vec<Place>> {
+    pub fn blocked(&mut self, tid: i32, python: &[RawFrame], cframe: Option<u64>) -> Option<Vec<Place>> {
         if !self.waiting.contains_key(&tid) {
             if self.waiting.len() >= MAX_WAITING {
                 self.waiting.clear();
             }
             self.waiting.insert(tid, WaitingThread::open(self.pid, tid).ok()?);
         }
-        let places = self.look_at_blocked(process, tid, python, cframe);
+        let places = self.look_at_blocked(tid, python, cframe);
         if places.is_none() {
             // The thread may have ended, and another one have its number now.
             self.waiting.remove(&tid);
@@ -175,13 +201,7 @@ impl Stacks {
         places
     }
 
-    fn look_at_blocked(
-        &mut self,
-        process: &Attached,
-        tid: i32,
-        python: &[RawFrame],
-        cframe: Option<u64>,
-    ) -> Option<Vec<Place>> {
+    fn look_at_blocked(&mut self, tid: i32, python: &[RawFrame], cframe: Option<u64>) -> Option<Vec<Place>> {
         let waiting = self.waiting.remove(&tid)?;
         let mut places = Vec::with_capacity(python.len() + 8);
         let held = {
@@ -189,7 +209,7 @@ impl Stacks {
             match &mut self.unwinder {
                 Some(unwinder) if python.is_empty() => {
                     let native = caught.unwind(unwinder, &self.memory, Hints::default());
-                    self.push_native(process, python, &native, None, &mut places);
+                    self.push_native(python, &native, None, &mut places);
                 }
                 Some(unwinder) => {
                     let (native, merged) =
@@ -198,7 +218,7 @@ impl Stacks {
                         self.unmerged += 1;
                         return None;
                     }
-                    self.push_native(process, python, &native, Some(&merged), &mut places);
+                    self.push_native(python, &native, Some(&merged), &mut places);
                 }
                 None => push_python(python, &mut places),
             }
@@ -214,6 +234,16 @@ impl Stacks {
         self.waiting.insert(tid, waiting);
         held.then_some(places)
     }
+}
+
+/// Whether the interrupted thread was running `leaf`, at the instruction where it was seen: the evaluation function keeps
+/// the frame's address and that of the next instruction in registers that its callees give back.
+fn runs(native: &Unwound, leaf: &RawFrame) -> bool {
+    let kept = |fits: &dyn Fn(u64) -> bool| {
+        native.frames.iter().any(|frame| frame.kept.iter().any(|value| fits(*value)))
+    };
+    let next = leaf.instruction..=leaf.instruction.saturating_add(LONGEST_INSTRUCTION);
+    kept(&|value| value == leaf.address) && kept(&|value| next.contains(&value))
 }
 
 /// Unwinds what an interrupt brought and merges Python's frames in, if there are any; `None` when it brought no user

@@ -1,25 +1,29 @@
-//! Frames that are not Python's, each named once.
+//! Frames that are not Python's, by number: each place once. Names come later, see [`super::names`].
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use pyprof_core::profile::FrameKind;
 use pyprof_core::sampler::engine::OtherFrame;
 use rustc_hash::FxHashMap;
 
+use super::names::{Answer, Names, PATIENCE};
 use crate::kernel::Kernel;
 use crate::merge::plumbing;
-use crate::symbols::{NativeSymbol, Symbolizer};
+use crate::modules::Library;
+use crate::symbols::NativeSymbol;
 use crate::unwind::{NativeFrame, Unwinder};
 
-/// More frames than this are all shown as one: code made at run time can have addresses without end.
-const MAX_FRAMES: usize = 1 << 18;
-/// What is shown for them, and for kernel functions whose addresses the kernel hides.
+/// More places than this are all shown as one: code made at run time can have addresses without end.
+const MAX_PLACES: usize = 1 << 18;
+/// What is shown for them, for kernel functions whose addresses the kernel hides, and for names that came too late.
 const TOO_MANY: &str = "[too many native frames]";
 const HIDDEN: &str = "[kernel]";
+const UNNAMED: &str = "[name not found in time]";
 /// The module of the kernel itself.
 const KERNEL: &str = "kernel";
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Named {
     kind: FrameKind,
     name: String,
@@ -28,52 +32,101 @@ struct Named {
     module: String,
 }
 
-/// The table. A number always means the same frame.
-#[derive(Debug, Default)]
+/// What a number means.
+#[derive(Debug)]
+enum Entry {
+    /// Not known yet
+    Asked,
+    /// A function and what is inlined into it, outermost first; none for a frame that is not shown
+    Frames(Vec<Named>),
+}
+
+/// The table. A number always means the same.
+#[derive(Debug)]
 pub struct Table {
-    frames: Vec<Named>,
-    numbers: FxHashMap<Named, u32>,
-    /// By file and address in it: the function there and what is inlined into it, outermost first
-    native: FxHashMap<(usize, u64), Vec<u32>>,
+    entries: Vec<Entry>,
+    /// By file and address in it
+    native: FxHashMap<(usize, u64), u32>,
+    /// Kept, so that no other file takes the address of one
+    files: FxHashMap<usize, Arc<Library>>,
     kernel: FxHashMap<u64, u32>,
-    symbolizer: Symbolizer,
+    functions: FxHashMap<(String, String), u32>,
+    too_many: Option<u32>,
+    names: Names,
+    /// The file that holds the interpreter
+    interpreter: String,
 }
 
 impl Table {
-    /// What a number means.
+    /// An empty one. `interpreter`: the file that holds the interpreter.
+    pub fn new(interpreter: String) -> std::io::Result<Self> {
+        Ok(Self {
+            entries: Vec::new(),
+            native: FxHashMap::default(),
+            files: FxHashMap::default(),
+            kernel: FxHashMap::default(),
+            functions: FxHashMap::default(),
+            too_many: None,
+            names: Names::start()?,
+            interpreter,
+        })
+    }
+
+    /// What a number means: a function and what is inlined into it, outermost first. `None`: not known yet.
     #[must_use]
-    pub fn get(&self, number: u32) -> OtherFrame<'_> {
-        let Some(frame) = self.frames.get(number as usize) else {
-            return OtherFrame { kind: FrameKind::Native, name: "", file: "", line: 0, module: "" };
-        };
-        OtherFrame {
-            kind: frame.kind,
-            name: &frame.name,
-            file: &frame.file,
-            line: frame.line,
-            module: &frame.module,
+    pub fn get(&self, number: u32) -> Option<Vec<OtherFrame<'_>>> {
+        match self.entries.get(number as usize)? {
+            Entry::Asked => None,
+            Entry::Frames(frames) => Some(frames.iter().map(shown).collect()),
         }
     }
 
-    /// The numbers of a native frame, outermost first; none for one that leads from Python to Python only.
-    /// `interpreter`: the file that holds the interpreter.
-    pub fn native(&mut self, frame: &NativeFrame, unwinder: &Unwinder, interpreter: &str) -> &[u32] {
+    /// Takes the names that have come.
+    pub fn collect(&mut self) {
+        while let Some(answer) = self.names.hear() {
+            self.answer(answer);
+        }
+    }
+
+    /// Waits for the names that are still open; what does not come is named so.
+    pub fn complete(&mut self) {
+        let end = Instant::now() + PATIENCE;
+        while let Some(answer) = self.names.wait(end) {
+            self.answer(answer);
+        }
+        for entry in self.entries.iter_mut().filter(|entry| matches!(entry, Entry::Asked)) {
+            *entry = Entry::Frames(vec![plain(FrameKind::Native, UNNAMED, "")]);
+        }
+    }
+
+    fn answer(&mut self, (number, symbols): Answer) {
+        let shown = symbols
+            .iter()
+            .filter(|symbol| !plumbing::hides(symbol.name.as_deref(), symbol.module == self.interpreter));
+        let frames = shown.map(named).collect();
+        if let Some(entry) = self.entries.get_mut(number as usize) {
+            *entry = Entry::Frames(frames);
+        }
+    }
+
+    /// The number of a native frame.
+    pub fn native(&mut self, frame: &NativeFrame, unwinder: &Unwinder) -> u32 {
         let place = unwinder.place(frame);
-        // The symbolizer keeps the file alive, so its address is its own.
         let file = place.library.as_ref().map_or(0, |library| Arc::as_ptr(library) as usize);
         let key = (file, place.address);
-        if !self.native.contains_key(&key) {
-            let symbols = self.symbolizer.symbols(unwinder, frame);
-            let shown = symbols
-                .iter()
-                .filter(|symbol| !plumbing::hides(symbol.name.as_deref(), symbol.module == interpreter));
-            let numbers = shown.map(|symbol| self.number(named(symbol))).collect();
-            if self.native.len() >= MAX_FRAMES {
-                self.native.clear();
-            }
-            self.native.insert(key, numbers);
+        if let Some(&number) = self.native.get(&key) {
+            return number;
         }
-        self.native.get(&key).map_or(&[], Vec::as_slice)
+        if self.entries.len() >= MAX_PLACES {
+            return self.too_many();
+        }
+        if let Some(library) = &place.library {
+            self.files.entry(file).or_insert_with(|| Arc::clone(library));
+        }
+        let number = self.add(Entry::Asked);
+        self.native.insert(key, number);
+        self.names.ask(number, place);
+        number
     }
 
     /// The number of a kernel address.
@@ -81,13 +134,12 @@ impl Table {
         if let Some(&number) = self.kernel.get(&address) {
             return number;
         }
-        let (name, module) = match kernel.and_then(|kernel| kernel.symbol(address)) {
-            Some(symbol) => (symbol.name.to_owned(), symbol.module.unwrap_or(KERNEL)),
-            None if kernel.is_some() => (format!("{address:#x}"), KERNEL),
-            None => (HIDDEN.to_owned(), KERNEL),
+        let number = match kernel.and_then(|kernel| kernel.symbol(address)) {
+            Some(symbol) => self.kernel_function(symbol.name, symbol.module.unwrap_or(KERNEL)),
+            None if kernel.is_some() => self.kernel_function(&format!("{address:#x}"), KERNEL),
+            None => self.kernel_function(HIDDEN, KERNEL),
         };
-        let number = self.kernel_function(&name, module);
-        if self.kernel.len() >= MAX_FRAMES {
+        if self.kernel.len() >= MAX_PLACES {
             self.kernel.clear();
         }
         self.kernel.insert(address, number);
@@ -96,32 +148,35 @@ impl Table {
 
     /// The number of a kernel function of this name.
     pub fn kernel_function(&mut self, name: &str, module: &str) -> u32 {
-        let (name, file, module) = (name.to_owned(), String::new(), module.to_owned());
-        self.number(Named { kind: FrameKind::Kernel, name, file, line: 0, module })
-    }
-
-    fn number(&mut self, named: Named) -> u32 {
-        if let Some(&number) = self.numbers.get(&named) {
+        let key = (name.to_owned(), module.to_owned());
+        if let Some(&number) = self.functions.get(&key) {
             return number;
         }
-        if self.frames.len() > MAX_FRAMES {
-            let name = TOO_MANY.to_owned();
-            let (file, module) = (String::new(), String::new());
-            let all = Named { kind: FrameKind::Native, name, file, line: 0, module };
-            if let Some(&number) = self.numbers.get(&all) {
-                return number;
-            }
-            return self.add(all);
+        if self.entries.len() >= MAX_PLACES {
+            return self.too_many();
         }
-        self.add(named)
-    }
-
-    fn add(&mut self, named: Named) -> u32 {
-        let number = self.frames.len() as u32;
-        self.frames.push(named.clone());
-        self.numbers.insert(named, number);
+        let number = self.add(Entry::Frames(vec![plain(FrameKind::Kernel, name, module)]));
+        self.functions.insert(key, number);
         number
     }
+
+    fn too_many(&mut self) -> u32 {
+        if let Some(number) = self.too_many {
+            return number;
+        }
+        let number = self.add(Entry::Frames(vec![plain(FrameKind::Native, TOO_MANY, "")]));
+        self.too_many = Some(number);
+        number
+    }
+
+    fn add(&mut self, entry: Entry) -> u32 {
+        self.entries.push(entry);
+        self.entries.len() as u32 - 1
+    }
+}
+
+fn plain(kind: FrameKind, name: &str, module: &str) -> Named {
+    Named { kind, name: name.to_owned(), file: String::new(), line: 0, module: module.to_owned() }
 }
 
 fn named(symbol: &NativeSymbol) -> Named {
@@ -134,20 +189,46 @@ fn named(symbol: &NativeSymbol) -> Named {
     }
 }
 
+fn shown(frame: &Named) -> OtherFrame<'_> {
+    OtherFrame {
+        kind: frame.kind,
+        name: &frame.name,
+        file: &frame.file,
+        line: frame.line,
+        module: &frame.module,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn equal_frames_have_one_number() {
-        let mut table = Table::default();
+        let mut table = Table::new(String::new()).unwrap();
         let one = table.kernel_function("read", "kernel");
         assert_eq!(table.kernel_function("read", "kernel"), one);
         let two = table.kernel_function("read", "ext4");
         assert_ne!(one, two);
-        assert_eq!((table.get(two).name, table.get(two).module), ("read", "ext4"));
+        let frames = table.get(two).unwrap();
+        assert_eq!((frames[0].name, frames[0].module), ("read", "ext4"));
         let hidden = table.kernel(0xffff_ffff_8000_0000, None);
         assert_eq!(table.kernel(0xffff_ffff_8000_0040, None), hidden);
-        assert_eq!(table.get(12345).name, "");
+        assert!(table.get(12345).is_none());
+    }
+
+    #[test]
+    fn names_come_later() {
+        let pid = std::process::id() as i32;
+        let unwinder = Unwinder::new(pid).unwrap();
+        let mut table = Table::new(String::new()).unwrap();
+        let ip = names_come_later as *const () as u64 + 1;
+        let regs = crate::UserRegs::new(ip, 0);
+        let frame = Unwinder::new(pid).unwrap().unwind(&regs, &crate::StackCopy::default()).frames[0];
+        let number = table.native(&frame, &unwinder);
+        assert_eq!(table.native(&frame, &unwinder), number);
+        table.complete();
+        let frames = table.get(number).expect("it has waited");
+        assert!(frames.iter().any(|frame| frame.name.contains("names_come_later")), "{frames:?}");
     }
 }
