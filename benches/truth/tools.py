@@ -110,6 +110,7 @@ class OursCli(Tool):
     """
 
     name = "pyprof-cli"
+    engine = []
 
     def __init__(self):
         self.main = Path(os.environ.get("PYPROF_CLI", REPOSITORY / "dist/cli/main.js"))
@@ -127,7 +128,7 @@ class OursCli(Tool):
             begin, end, _, err = self.run(
                 ["node", self.main, "record", "-p", target.pid, "-d", seconds, "-r", rate,
                  "-f", "collapsed", "-o", file]
-                + self.options(idle="--idle", subprocesses="--subprocesses"), seconds)
+                + self.engine + self.options(idle="--idle", subprocesses="--subprocesses"), seconds)
             stacks = _read(file.read_text(errors="replace"))
         found = re.search(r"([\d,]+) samples", err)
         if found:
@@ -139,6 +140,16 @@ class OursCli(Tool):
         if told:
             said.update(rate_reached=int(told[1]), failed=int(told[2].replace(",", "")))
         return Recording(stacks, begin, end, said)
+
+
+class OursExact(OursCli):
+    """The same with the threads' own interrupts, which cannot tear a stack: the yardstick for looks from outside."""
+
+    name = "pyprof-exact"
+    engine = ["--engine", "exact"]
+
+    def unfit(self, target):
+        return super().unfit(target) or (None if os.geteuid() == 0 else "its engine is tried as root only")
 
 
 class PySpy(Tool):
@@ -265,7 +276,7 @@ class Control(Tool):
 
 
 def every():
-    return [Control(), Ours(), OursCli(), PySpy(True), PySpy(False), Austin(), Sampling(True), Sampling(False)]
+    return [Control(), Ours(), OursCli(), OursExact(), PySpy(True), PySpy(False), Austin(), Sampling(True), Sampling(False)]
 
 
 # Tools that stop the target for each sample: the reference for depth and levels.

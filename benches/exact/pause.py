@@ -1,0 +1,94 @@
+"""How long the exact engine's interrupts last, seen from inside the program.
+
+    cargo build --release -p pyprof-native --example clock
+    sudo python3 benches/exact/pause.py --rate 1000 --seconds 4
+
+The program reads its clock without pause and notes every gap above 4 us: the
+machine's own interrupts, and ours. What comes more often with the engine than
+without is ours. The modes take turns, the engine runs on a core of its own:
+
+- nobody: no engine; bare: a perf event whose record holds no stack;
+- stack: with registers and stack bytes; walk: with Python's frames walked;
+- all: stack, walk and the kernel's frames, what `record -nk` does.
+
+`pause` is the median of the gaps that the mode adds; `slowdown` the time that
+fixed work takes, over that of the turns in which nobody looked.
+"""
+import argparse
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+CLOCK = REPOSITORY / "target/release/examples/clock"
+MODES = ["nobody", "bare", "stack", "walk", "all"]
+
+TARGET = """
+import sys, time
+def leaf(seconds):
+    clock = time.perf_counter_ns
+    gaps, rounds = [], 0
+    now = clock()
+    end = now + int(seconds * 1e9)
+    while now < end:
+        then, now = now, clock()
+        rounds += 1
+        if now - then > 4000: gaps.append(now - then)
+    return rounds, gaps
+def deep(depth, seconds):
+    return deep(depth - 1, seconds) if depth else leaf(seconds)
+for line in sys.stdin:
+    rounds, gaps = deep(20, float(line))
+    print(rounds, *gaps, flush=True)
+"""
+
+
+def turn(python, mode, rate, seconds):
+    target = subprocess.Popen([python, "-c", TARGET], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    os.sched_setaffinity(target.pid, {0})
+    engine = None
+    try:
+        if mode != "nobody":
+            engine = subprocess.Popen(["taskset", "-c", "1", str(CLOCK), str(target.pid), str(rate), str(seconds + 2), mode],
+                                      stdout=subprocess.PIPE, text=True)
+            time.sleep(0.5)
+        target.stdin.write("%s\n" % seconds)
+        target.stdin.flush()
+        rounds, *gaps = map(int, target.stdout.readline().split())
+    finally:
+        target.kill()
+        target.wait()
+        if engine:
+            engine.kill()
+            engine.wait()
+    return rounds, sorted(gaps)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rate", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--python", default=sys.executable)
+    args = parser.parse_args()
+    if os.cpu_count() < 2:
+        sys.exit("one core: the engine would take the program's")
+    seen = {mode: [] for mode in MODES}
+    for number in range(args.turns):
+        for mode in MODES[number % len(MODES):] + MODES[:number % len(MODES)]:
+            seen[mode].append(turn(args.python, mode, args.rate, args.seconds))
+    base = statistics.median(rounds for rounds, _ in seen["nobody"])
+    print("%-8s %12s %12s %10s %10s" % ("mode", "gaps/s", "pause us", "p90 us", "slowdown"))
+    for mode in MODES:
+        rounds = statistics.median(rounds for rounds, _ in seen[mode])
+        gaps = sorted(gap for _, gaps in seen[mode] for gap in gaps)
+        a_second = len(gaps) / (args.turns * args.seconds)
+        middle = statistics.median(gaps) / 1e3 if gaps else 0
+        high = gaps[len(gaps) * 9 // 10] / 1e3 if gaps else 0
+        print("%-8s %12.0f %12.1f %10.1f %10.3f" % (mode, a_second, middle, high, base / rounds))
+
+
+main()
