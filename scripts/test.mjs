@@ -1,7 +1,8 @@
 // npm test: installs, builds, provides the Pythons it can get, runs every test, names what was skipped.
+import { join } from 'node:path'
 import { providePrograms } from './programs.mjs'
 import { findPythons, MINORS, provide } from './pythons.mjs'
-import { build, install, needRustAndNode, provideClang, watch } from './steps.mjs'
+import { build, install, needRustAndNode, provideClang, root, watch } from './steps.mjs'
 
 needRustAndNode()
 install()
@@ -24,9 +25,14 @@ if (programs) skipped.push(programs)
 let passed = 0
 let failed = 0
 
-const cargo = await watch('Rust tests', 'cargo', ['test', '--workspace', '--release', '--no-fail-fast'], {
-  env: { ...process.env, CARGO_TERM_COLOR: 'never' },
-})
+const cargo = await watch(
+  'Rust tests',
+  'cargo',
+  ['test', '--workspace', '--profile', 'checked', '--no-fail-fast'],
+  {
+    env: { ...process.env, CARGO_TERM_COLOR: 'never' },
+  },
+)
 for (const [, ok, bad, ignored] of cargo.output.matchAll(
   /^test result: .*?(\d+) passed; (\d+) failed; (\d+) ignored/gm,
 )) {
@@ -38,7 +44,10 @@ for (const [, ok, bad, ignored] of cargo.output.matchAll(
 // A crate that does not compile has no result line.
 if (cargo.status !== 0 && !/^test result: FAILED/m.test(cargo.output)) failed++
 
-const ava = await watch('Package tests', 'npx', ['ava', '--tap'], { env: { ...process.env, NO_COLOR: '1' } })
+const ava = await watch('Package tests', 'npx', ['ava', '--tap'], {
+  // The sampler by itself, which `cargo test` has built.
+  env: { PYPROF_STACKS: join(root, 'target/checked/examples/stacks'), ...process.env, NO_COLOR: '1' },
+})
 for (const [, bad, name, directive] of ava.output.matchAll(
   /^(not )?ok \d+ - (.*?)( # (?:SKIP|TODO).*)?$/gm,
 )) {
