@@ -1,5 +1,5 @@
 // What this Node process uses, read from /proc: a process that measures itself.
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
 const ns = (path) => Number(readFileSync(path, 'utf8').split(' ')[0])
 
@@ -34,6 +34,24 @@ export function resources() {
     descriptors: readdirSync('/proc/self/fd').length,
     threads: readdirSync('/proc/self/task').length,
   }
+}
+
+/** What the descriptors stand for: processes that are sampled, such ones that have gone, anything else. */
+export function held() {
+  const found = { live: 0, gone: 0, others: 0 }
+  for (const fd of readdirSync('/proc/self/fd')) {
+    let to = ''
+    try {
+      to = readlinkSync(`/proc/self/fd/${fd}`)
+    } catch {
+      continue
+    }
+    const pid = /^\/proc\/(\d+)/.exec(to)?.[1]
+    if (pid === undefined && !to.includes('pidfd')) found.others++
+    else if (pid === undefined || existsSync(`/proc/${pid}`)) found.live++
+    else found.gone++
+  }
+  return found
 }
 
 /** Binds this process to one CPU and says which one a target can have; null where there is only one. */
