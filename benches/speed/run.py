@@ -52,6 +52,7 @@ def arguments():
     parser.add_argument("--json", default="bench.json", help="the file for the result (default bench.json)")
     parser.add_argument("--add", action="store_true", help="keep what the file has of other targets and tools")
     parser.add_argument("--show", action="store_true", help="measure nothing: show the file")
+    parser.add_argument("--brief", action="store_true", help="with --show: one line a target")
     parser.add_argument("--markdown", action="store_true", help="show tables in Markdown")
     args = parser.parse_args()
     # How often the first sample and dump are measured; which targets' system calls are counted.
@@ -195,7 +196,7 @@ def main():
     if (args.add or args.show) and file.exists():
         result = json.loads(file.read_text())
     if args.show:
-        print(table.whole(result, args.markdown))
+        print((table.brief if args.brief else table.whole)(result, args.markdown))
         return 0
     sampler_core, target_core = pythons.cores()
     if sampler_core == target_core:

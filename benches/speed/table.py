@@ -55,6 +55,23 @@ def text(lines, columns, markdown):
     return "\n".join(shown)
 
 
+def brief(result, markdown=False):
+    """One line a target: for each tool the rate it reached and its CPU time for each sample in us."""
+    rows = [row for row in result["rows"] if row["tool"] != "(control)"]
+    tools = list(dict.fromkeys(row["tool"] for row in rows))
+    lines = []
+    for name, found in blocks(rows):
+        by_tool = {row["tool"]: row for row in found}
+        lines.append([name] + [_pace(by_tool.get(tool)) for tool in tools])
+    return text(lines, ["target"] + tools, markdown)
+
+
+def _pace(row):
+    if row is None or "failed_with" in row or row["cpu_per_look_us"] is None:
+        return "-"
+    return "%s, %s us" % (number(row["rate_reached"], 0), number(row["cpu_per_look_us"], 0))
+
+
 def whole(result, markdown=False):
     """Everything in a result file, as text."""
     parts = []

@@ -170,6 +170,13 @@ class Table(unittest.TestCase):
         self.assertEqual(table.text(lines[:1], ("tool", "MiB"), True).splitlines(),
                          ["| tool | MiB |", "| ---- | --: |", "| a    |   1 |"])
 
+    def test_brief(self):
+        rows = [{"tool": "(floor)", "target": "fib", "rate": 1000, "python": "3.14", "rate_reached": 999.6,
+                 "cpu_per_look_us": 40.2},
+                {"tool": "b", "target": "fib", "rate": 1000, "python": "3.14", "failed_with": "no stack"}]
+        self.assertEqual(table.brief({"rows": rows}).splitlines()[1].split("  "),
+                         ["fib, 1000 Hz, Python 3.14", "1000, 40 us", "-"])
+
     def test_rows_are_replaced(self):
         old = [{"tool": "a", "x": 1}, {"tool": "b", "x": 1}]
         new = [{"tool": "b", "x": 2}, {"tool": "c", "x": 2}]
