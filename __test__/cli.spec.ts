@@ -27,6 +27,7 @@ for (const args of [
   ['record', '1', '-d', '5 minutes'],
   ['record', '1', '-d', '0'],
   ['record', '1', '--mode', 'real'],
+  ['record', '1', '--engine', 'best'],
   ['record', '1', '-f', 'svg'],
   ['record', '1', '-o', 'result.xyz'],
   ['top'],
@@ -42,6 +43,7 @@ for (const args of [
   ['top', '1', '--sort', 'self-later'],
   ['top', '1', '--view', 'threads', '--sort', 'self-now'],
   ['top', '1', '--mode', 'real'],
+  ['top', '1', '--engine', 'perf-user'],
   ['top', '1', '--mode', 'cpu', '--idle'],
 ]) {
   test(`wrong use ends with status 2 and says why: pyprof-rs ${args.join(' ')}`, async (t) => {

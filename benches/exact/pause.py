@@ -40,6 +40,7 @@ def leaf(seconds):
     return rounds, gaps
 def deep(depth, seconds):
     return deep(depth - 1, seconds) if depth else leaf(seconds)
+print("ready", flush=True)
 for line in sys.stdin:
     rounds, gaps = deep(20, float(line))
     print(rounds, *gaps, flush=True)
@@ -51,6 +52,7 @@ def turn(python, mode, rate, seconds):
     os.sched_setaffinity(target.pid, {0})
     engine = None
     try:
+        target.stdout.readline()
         if mode != "nobody":
             engine = subprocess.Popen(["taskset", "-c", "1", str(CLOCK), str(target.pid), str(rate), str(seconds + 2), mode],
                                       stdout=subprocess.PIPE, text=True)

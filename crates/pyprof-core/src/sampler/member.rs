@@ -357,7 +357,7 @@ impl Member {
             thread: thread.index(),
             tid: interrupt.tid,
             state,
-            moment: Moment { time, wall: interrupt.cpu_ns + thread.take_waited() },
+            moment: Moment { time, wall: interrupt.cpu_ns + thread.take_waited(interrupt.cpu_ns) },
             did: State::default().with(ON_CPU, true).with(HOLDS_GIL, interrupt.holds_gil),
             python,
             places: interrupt.places,

@@ -76,6 +76,8 @@ impl Run {
             let probe = run.probe(&mut process)?;
             run.ready(process, probe, 0);
         }
+        // Who asks right after the start learns the engine.
+        control.publish(run.stats);
         Ok(run)
     }
 

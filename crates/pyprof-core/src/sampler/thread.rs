@@ -8,6 +8,9 @@ use crate::profile::state::{HOLDS_GIL, ON_CPU};
 use crate::profile::{EMPTY_STACK, LastLook, Sighting, StackId, State};
 use crate::python::stack::thread::Header;
 
+/// Interrupts that share a long wait for a CPU.
+const WAIT_SHARES: u64 = 16;
+
 /// When a look was, and how much time it stands for.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
@@ -198,9 +201,12 @@ impl SampledThread {
         self.account(sink);
     }
 
-    /// What it waited for a CPU since this was asked last, in ns.
-    pub fn take_waited(&mut self) -> u64 {
-        std::mem::take(&mut self.waited)
+    /// Part of what it has waited for a CPU, in ns, for an interrupt that stands for `cpu_ns`. Long waits are shared
+    /// among several interrupts: one that got all of it would weigh as much as many others.
+    pub fn take_waited(&mut self, cpu_ns: u64) -> u64 {
+        let part = self.waited.min(cpu_ns.max(self.waited / WAIT_SHARES));
+        self.waited -= part;
+        part
     }
 
     /// Its stack of the last look is to be read again, even if it rests.
