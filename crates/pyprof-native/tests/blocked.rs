@@ -79,7 +79,6 @@ again = os.open('/proc/self/fd/%d' % locked.fileno(), os.O_RDWR)
 def in_flock(): libc.flock(again, 2)
 @way('pause')
 def in_pause(): libc.pause()
-time.sleep(0.1)
 ready(semaphores)
 for line in sys.stdin: ready(*returned)
 ";
@@ -235,6 +234,9 @@ for _ in range(2): threading.Thread(target=work, daemon=True).start()
 ready(); work()
 ";
 
+/// Merged stacks to judge by, of each Python.
+const ENOUGH: u32 = 500;
+
 /// Threads that wake and sleep all the time: whatever was caught asleep merges.
 #[test]
 fn whatever_holds_still_merges() {
@@ -246,7 +248,11 @@ fn whatever_holds_still_merges() {
         let mut merger = Merger::new(process.reader.layout());
         let (mut held, mut complete) = (0, 0);
         let mut last = None;
-        for _ in 0..400 {
+        // How many looks that takes depends on what else the machine does.
+        for _ in 0..20_000 {
+            if held >= ENOUGH {
+                break;
+            }
             let threads: Vec<_> =
                 process.reader.threads().map(|thread| (thread.address, thread.header)).collect();
             let waiting: Vec<(u64, WaitingThread)> = threads
@@ -273,7 +279,7 @@ fn whatever_holds_still_merges() {
                 }
             }
         }
-        assert!(held > 100, "{}: only {held} looks held still", interpreter.name);
+        assert!(held >= ENOUGH, "{}: only {held} looks held still", interpreter.name);
         println!("{}: {complete} of {held} merged", interpreter.name);
         assert_eq!(complete, held, "{}: {last:?}", interpreter.name);
     }
