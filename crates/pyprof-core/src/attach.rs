@@ -1,6 +1,7 @@
 //! A process that has been understood: its interpreter found, its layout known, ready to be looked at.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use nix::libc;
 use rustc_hash::FxHashMap;
@@ -12,7 +13,7 @@ use crate::process::thread_clock::RunState;
 use crate::process::threads::{self, TidMap};
 use crate::profile::State;
 use crate::profile::state::{HANDLES_EXCEPTION, HOLDS_GIL, IN_GC, ON_CPU, WAITS_FOR_GIL};
-use crate::python::code_cache::CodeCache;
+use crate::python::code_cache::{CodeCache, Generation};
 use crate::python::exceptions::Exceptions;
 use crate::python::frame::RawFrame;
 use crate::python::layout::for_runtime;
@@ -46,13 +47,17 @@ pub struct Attached {
     pub reader: ProcessReader,
     /// Its functions
     pub codes: CodeCache,
-    /// 3.12 and older have no counter that tells when a code object was replaced
-    has_code_counter: bool,
-    /// Where libc keeps the thread id (3.8 to 3.10), once it was looked for
+    /// Where libc keeps the thread id, once it was looked for
     pthread_tid: PthreadTid,
     tids: TidMap,
     exceptions: Exceptions,
+    /// See [`Attached::thread_name`]
+    names: FxHashMap<u64, String>,
+    names_at: Option<Instant>,
 }
+
+/// How long names of threads are believed.
+const NAMES_HOLD: Duration = Duration::from_millis(100);
 
 /// Looks that are made before the first one counts.
 const ACQUAINT: usize = 20;
@@ -96,7 +101,6 @@ impl Attached {
                     continue;
                 }
             };
-            let has_code_counter = layout.interpreter.code_generation.is_some();
             let mut reader = ProcessReader::new(Box::new(memory), layout, runtime.address);
             // A second copy of libpython that was loaded but never started has no thread, and what only looks like
             // an interpreter (while the real one is still being made) has none that makes sense.
@@ -107,10 +111,11 @@ impl Attached {
                     interpreter_file: runtime.file,
                     reader,
                     codes: CodeCache::default(),
-                    has_code_counter,
                     pthread_tid: PthreadTid::NotSought,
                     tids: TidMap::default(),
                     exceptions: Exceptions::default(),
+                    names: FxHashMap::default(),
+                    names_at: None,
                 });
             }
         }
@@ -119,14 +124,27 @@ impl Attached {
 
     /// Makes sure that the functions of a stack are known by their right names.
     pub fn learn_codes(&mut self, interpreter: usize, stack: &[RawFrame]) -> io::Result<()> {
-        let generation = self.has_code_counter.then(|| {
-            self.reader.interpreters().get(interpreter).map_or(0, |(_, fields)| fields.code_generation)
-        });
+        let fields = self.reader.interpreters().get(interpreter);
+        let generation = self.reader.layout().interpreter.code_generation.zip(fields).map(
+            |(field, (interpreter, fields))| Generation {
+                field,
+                interpreter: *interpreter,
+                before: fields.code_generation_before,
+                after: fields.code_generation,
+            },
+        );
         let addresses = stack.iter().filter(|frame| !frame.is_marker()).map(|frame| frame.code);
         let replaced =
             self.codes.refresh(self.reader.memory(), self.reader.layout(), generation, addresses)?;
         if replaced {
             self.reader.forget_pairs();
+        }
+        if self.reader.layout().code.tlbc.is_some() {
+            let generation =
+                self.reader.interpreters().get(interpreter).map_or(0, |(_, fields)| fields.tlbc_generation);
+            let frames =
+                stack.iter().filter(|frame| !frame.is_marker()).map(|frame| (frame.code, frame.instruction));
+            self.codes.learn_copies(self.reader.memory(), self.reader.layout(), generation, frames);
         }
         Ok(())
     }
@@ -137,6 +155,10 @@ impl Attached {
         if self.reader.layout().thread.native_thread_id.is_some() {
             return None;
         }
+        self.libc_tid_offset()
+    }
+
+    fn libc_tid_offset(&mut self) -> Option<u64> {
         if self.pthread_tid == PthreadTid::NotSought {
             let ids: Vec<u64> = self.reader.threads().map(|thread| thread.header.python_id).collect();
             let found = threads::pthread_tid_offset(self.reader.memory(), self.handle.pid(), &ids);
@@ -150,28 +172,43 @@ impl Attached {
 
     /// The kernel's id of a thread, as its own pid namespace counts it; `None` when it cannot be told.
     pub fn inner_tid(&mut self, header: Header) -> Option<u32> {
-        let inner = if header.native_id != 0 {
-            header.native_id
-        } else {
-            let offset = self.pthread_tid()?;
-            u64::from(self.reader.memory().read_u32(header.python_id.wrapping_add(offset)).ok()?)
-        };
-        u32::try_from(inner).ok().filter(|tid| *tid != 0)
+        if header.native_id == 0 {
+            return self.libc_tid(header.python_id);
+        }
+        u32::try_from(header.native_id).ok()
+    }
+
+    /// What libc's own descriptor of a thread has for the kernel's id.
+    fn libc_tid(&mut self, python_id: u64) -> Option<u32> {
+        let offset = self.libc_tid_offset()?;
+        let tid = self.reader.memory().read_u32(python_id.wrapping_add(offset)).ok()?;
+        (tid != 0).then_some(tid)
+    }
+
+    /// Our number of the thread that the process itself knows as `inner`.
+    fn outer(&mut self, inner: Option<u32>) -> Option<i32> {
+        let inner = i32::try_from(inner?).ok()?;
+        if self.tids.outer(inner).is_none() {
+            self.tids = TidMap::read(self.handle.pid()).unwrap_or_default();
+        }
+        self.tids.outer(inner)
     }
 
     /// The kernel's id of a thread, as our pid namespace counts it; 0 when it cannot be told.
     pub fn tid(&mut self, header: Header) -> i32 {
-        let pid = self.handle.pid();
-        let inner = self.inner_tid(header).and_then(|tid| i32::try_from(tid).ok());
-        let Some(inner) = inner else { return 0 };
-        if let Some(tid) = self.tids.outer(inner) {
+        let inner = self.inner_tid(header);
+        if let Some(tid) = self.outer(inner) {
             return tid;
         }
-        self.tids = TidMap::read(pid).unwrap_or_default();
-        match (self.tids.outer(inner), self.tids.all()) {
-            (Some(tid), _) => tid,
+        // A program that forks without Python's knowledge (a web server that embeds it) leaves its parent's number in
+        // the thread state, while libc's is right.
+        let libc = self.libc_tid(header.python_id);
+        if let Some(tid) = self.outer(libc) {
+            return tid;
+        }
+        match self.tids.all() {
             // A child that has just been forked still has its parent's number in the thread state.
-            (None, [only]) => *only,
+            [only] if inner.is_some() => *only,
             _ => 0,
         }
     }
@@ -206,6 +243,23 @@ impl Attached {
             .filter_map(|(address, _)| thread_names(memory, layout, *address).ok())
             .flatten()
             .collect()
+    }
+
+    /// Whether its threads need a GIL to run.
+    #[must_use]
+    pub fn has_gil(&self) -> bool {
+        !self.reader.layout().free_threaded
+            || self.reader.interpreters().iter().any(|(_, fields)| fields.has_gil)
+    }
+
+    /// Python's name of one thread, as it was a moment ago: asked for each of a thousand threads in turn, they are not
+    /// read a thousand times.
+    pub fn thread_name(&mut self, python_id: u64) -> Option<String> {
+        if self.names_at.is_none_or(|at| at.elapsed() > NAMES_HOLD) {
+            self.names = self.thread_names();
+            self.names_at = Some(Instant::now());
+        }
+        self.names.get(&python_id).cloned()
     }
 
     /// What an error while looking means: `None` when the process is there and only moved under our eyes.

@@ -226,16 +226,20 @@ pub fn describe(
     // An unreadable code object is named so below; the rest of the stack is worth showing.
     let _ = process.learn_codes(thread.interpreter, &thread.stack);
     let tid = process.tid(thread.header);
-    let name = process.thread_names().remove(&thread.header.python_id);
+    let name = process.thread_name(thread.header.python_id);
+    let sure = |frame: &&RawFrame| frame.is_marker() || process.codes.is_sure(frame.code);
+    let stack = thread.stack.iter().take_while(sure);
     let mut frames: Vec<FrameSnapshot> =
-        thread.stack.iter().filter_map(|frame| describe_frame(process, frame, options)).collect();
+        stack.clone().filter_map(|frame| describe_frame(process, frame, options)).collect();
+    let whole = whole && stack.count() == thread.stack.len();
     if !whole {
         frames.push(FrameSnapshot::missing());
     }
     let memory = process.reader.memory();
     let layout = process.reader.layout();
-    let interpreter =
-        process.reader.interpreters().get(thread.interpreter).map_or(0, |(address, _)| *address);
+    let interpreter = process.reader.interpreters().get(thread.interpreter);
+    let has_gil = !layout.free_threaded || interpreter.is_some_and(|(_, fields)| fields.has_gil);
+    let interpreter = interpreter.map_or(0, |(address, _)| *address);
     ThreadSnapshot {
         interpreter: memory.read_u64(interpreter.wrapping_add(layout.interpreter.id)).unwrap_or(0),
         name: name.or_else(|| threads::name(pid, tid)).unwrap_or_default(),
@@ -245,7 +249,7 @@ pub fn describe(
         on_cpu: ThreadClock::open(pid, tid)
             .and_then(|clock| clock.state())
             .is_ok_and(|state| state == RunState::Running),
-        holds_gil: (!layout.free_threaded).then_some(thread.holds_gil),
+        holds_gil: has_gil.then_some(thread.holds_gil),
         complete: whole,
         frames,
         native: None,

@@ -13,7 +13,7 @@ use pyprof_core::python::layout::{
     chunk, for_runtime,
 };
 use pyprof_core::python::located::{LocatedRuntime, Version};
-use support::{Inspected, Interpreter, interpreters};
+use support::{Inspected, Interpreter, debug_builds, interpreters};
 
 type Offsets = BTreeMap<&'static str, u64>;
 
@@ -42,7 +42,9 @@ fn fields(layout: &Layout) -> Offsets {
     put("interpreter.gil_pointer", interpreter.gil_pointer);
     put("interpreter.gc_collecting", interpreter.gc_collecting);
     put("interpreter.code_generation", interpreter.code_generation.map(|counter| counter.offset));
+    put("interpreter.tlbc_generation", interpreter.tlbc_generation);
     if let Some(gil) = &interpreter.gil {
+        put("interpreter.gil.enabled", gil.enabled);
         put("interpreter.gil.start", Some(gil.start));
         put("interpreter.gil.locked", Some(gil.locked));
         put("interpreter.gil.holder", Some(gil.holder));
@@ -258,14 +260,14 @@ fn compare(label: &str, layout: &Layout, mut expected: BTreeMap<String, u64>) {
 
 #[test]
 fn layouts_of_running_pythons_agree_with_their_headers() {
-    for python in interpreters() {
+    for python in interpreters().into_iter().chain(debug_builds()) {
         let Some(headers) = python.headers.clone() else {
             eprintln!("skipped: {} has no headers here", python.name);
             continue;
         };
         let (target, _) =
             Inspected::start(&python, "import sys; print('ready', flush=True); sys.stdin.read()");
-        compare(&python.name, &target.layout, expected(&python, &headers, false));
+        compare(&python.name, &target.layout, expected(&python, &headers, python.free_threaded()));
     }
 }
 
@@ -282,7 +284,8 @@ impl RemoteMemory for Compiled {
 
 #[test]
 fn layouts_of_free_threaded_builds_agree_with_their_headers() {
-    for python in interpreters().into_iter().filter(|python| python.minor() >= 13) {
+    let all = interpreters().into_iter().chain(debug_builds());
+    for python in all.filter(|python| python.minor() >= 13) {
         let Some(headers) = python.headers.clone() else {
             eprintln!("skipped: {} has no headers here", python.name);
             continue;

@@ -4,6 +4,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
+use pyprof_core::python::bytecode;
 use pyprof_core::python::code::{Code, read_code};
 use support::{Inspected, interpreters};
 
@@ -11,6 +12,13 @@ const SCRIPT: &str = include_str!("fixtures/stack.py");
 
 fn main_ident(lines: &[String]) -> u64 {
     lines[0].strip_prefix("main ").expect("the ident").parse().unwrap()
+}
+
+/// A code object with the copies of its instructions that threads have (3.14t+).
+fn code_with_copies(target: &Inspected, address: u64) -> Code {
+    let mut code = read_code(&target.memory, &target.layout, address).unwrap();
+    code.set_copies(bytecode::copies(&target.memory, &target.layout, address).unwrap());
+    code
 }
 
 #[test]
@@ -21,7 +29,7 @@ fn callers_and_a_blocked_leaf_are_where_python_says() {
             .stack(main_ident(&lines))
             .into_iter()
             .map(|frame| {
-                let code = read_code(&target.memory, &target.layout, frame.code).unwrap();
+                let code = code_with_copies(&target, frame.code);
                 let at = code.position(frame.instruction);
                 format!("{}\t{}\t{}\t{}\t{}", code.name, at.line, at.end_line, at.column, at.end_column)
             })
@@ -44,8 +52,7 @@ fn a_running_leaf_is_on_the_lines_of_its_loop() {
         // The thread runs, but its stack stays: only the leaf's instruction moves.
         for _ in 0..800 {
             let leaf = target.stack(ident)[0];
-            let code =
-                code.get_or_insert_with(|| read_code(&target.memory, &target.layout, leaf.code).unwrap());
+            let code = code.get_or_insert_with(|| code_with_copies(&target, leaf.code));
             assert_eq!((code.address, code.name.as_str()), (leaf.code, "spin"), "{}", python.name);
             seen.insert(code.position(leaf.instruction).line);
         }

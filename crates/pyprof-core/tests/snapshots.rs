@@ -78,7 +78,7 @@ fn threads_in_every_kind_of_call_are_where_python_says() {
             assert_eq!(thread.python_id.to_string(), fields[2], "{name}");
             assert_eq!(thread.tid.to_string(), fields[3], "{name}");
             assert!(!thread.is_main && thread.complete && !thread.on_cpu, "{name}: {thread:?}");
-            assert_eq!((thread.holds_gil, thread.interpreter), (Some(false), 0), "{name}");
+            assert_eq!((thread.holds_gil, thread.interpreter), (python.gil(false), 0), "{name}");
             let found: Vec<String> = thread.frames.iter().map(row).collect();
             assert_eq!(found, rows[1..], "{name}: {}", fields[1]);
             assert!(
@@ -109,12 +109,13 @@ wait()";
         let snapshot = look_until(&target, &python, |snapshot| {
             let main = main_thread(snapshot);
             let taken = snapshot.threads.iter().any(|thread| thread.holds_gil == Some(true));
-            leaf(main) == "wait" && !main.on_cpu && main.holds_gil == Some(false) && taken
+            let free = python.free_threaded();
+            leaf(main) == "wait" && !main.on_cpu && main.holds_gil == python.gil(false) && (taken || free)
         });
         let spinner = snapshot.threads.iter().find(|thread| thread.name == "spinner").expect("listed");
         assert_eq!(spinner.tid.to_string(), target.words[0], "{}", python.name);
         assert!(spinner.on_cpu && spinner.complete, "{}: {spinner:?}", python.name);
-        assert_eq!(spinner.holds_gil, Some(true), "{}", python.name);
+        assert_eq!(spinner.holds_gil, python.gil(true), "{}", python.name);
     }
 }
 
@@ -138,7 +139,12 @@ stuck()";
                 .is_some_and(|frame| (frame.name.as_str(), frame.line) == ("stuck", line))
         });
         let main = main_thread(&snapshot);
-        assert_eq!((main.holds_gil, main.on_cpu, main.complete), (Some(true), true, true), "{}", python.name);
+        assert_eq!(
+            (main.holds_gil, main.on_cpu, main.complete),
+            (python.gil(true), true, true),
+            "{}",
+            python.name
+        );
         assert_eq!(main.frames.len(), 2, "{}", python.name);
         // It stays looked at when it is stopped, and is left stopped.
         target.signal(Signal::SIGSTOP);
@@ -309,5 +315,35 @@ wait()";
             "{}",
             python.name
         );
+    }
+}
+
+/// A server that embeds Python may fork without telling it; the thread states keep their parent's numbers.
+#[test]
+fn a_child_of_a_fork_that_python_does_not_know_of() {
+    for python in interpreters() {
+        let script = "
+try: import ctypes
+except ImportError: print('no ctypes', flush=True); ready(0); wait()
+def spin():
+    ready(os.getpid())
+    while True: pass
+if ctypes.PyDLL(None).fork() == 0:
+    signal.alarm(300)
+    spin()
+wait()";
+        let mut target = Target::python(&python, script);
+        let child: i32 = target.words[0].parse().unwrap();
+        if child == 0 {
+            skipped(&format!("a plain fork in {}", python.name), "no ctypes there");
+            continue;
+        }
+        let parent = std::mem::replace(&mut target.pid, child);
+        let snapshot = look_until(&target, &python, |snapshot| {
+            snapshot.threads.iter().any(|thread| leaf(thread) == "spin" && thread.complete)
+        });
+        let thread = &snapshot.threads[0];
+        assert_eq!((thread.tid, thread.is_main, thread.on_cpu), (child, true, true), "{}", python.name);
+        assert_ne!(parent, child);
     }
 }

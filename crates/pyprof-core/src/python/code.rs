@@ -41,6 +41,10 @@ pub struct Code {
     pub frame_words: u32,
     /// Address of the first instruction (3.11+), 0 before
     pub instructions: u64,
+    /// Length of the instructions in bytes (3.11+)
+    length: u64,
+    /// The copies of the instructions that threads have for themselves (3.14t+), as last seen
+    copies: Vec<u64>,
     /// Which object this was; see [`Fingerprint`]
     pub fingerprint: Fingerprint,
     line_table: Vec<u8>,
@@ -56,13 +60,30 @@ impl Code {
     #[must_use]
     pub fn position(&self, raw: u64) -> Position {
         match self.format {
-            LineFormat::Locations => self.position_at(raw.wrapping_sub(self.instructions) as i64),
+            LineFormat::Locations => self.position_at(raw.wrapping_sub(self.start_for(raw)) as i64),
             _ => self.position_at(i64::from(raw as u32 as i32) * self.bytes_per_lasti),
         }
     }
 
-    /// The position of the instruction `offset` bytes after the first. Needed where a thread runs its own copy
-    /// of the instructions (free-threaded builds from 3.14 on).
+    /// Whether `instruction` is in the object or in a copy that is known.
+    #[must_use]
+    pub fn knows(&self, instruction: u64) -> bool {
+        let start = self.start_for(instruction);
+        instruction.wrapping_sub(start) < self.length
+    }
+
+    /// Replaces what is known of the copies that threads have.
+    pub fn set_copies(&mut self, copies: Vec<u64>) {
+        self.copies = copies;
+    }
+
+    /// Where the instructions begin that `instruction` is among; the object's own when it is in no copy.
+    fn start_for(&self, instruction: u64) -> u64 {
+        let holds = |start: &&u64| instruction.wrapping_sub(**start) < self.length;
+        self.copies.iter().find(holds).copied().unwrap_or(self.instructions)
+    }
+
+    /// The position of the instruction `offset` bytes after the first.
     ///
     /// A frame that has not begun (a negative offset, or the instructions that prepare it and have no line)
     /// is on its function's first line, as in tracebacks.
@@ -153,6 +174,12 @@ pub fn read_code(memory: &dyn RemoteMemory, layout: &Layout, address: u64) -> io
         flags: number(fields.flags)?,
         frame_words: words as u32,
         instructions: fields.instructions.map_or(0, |at| address.wrapping_add(at)),
+        length: match fields.instructions {
+            // `ob_size` counts units of two bytes.
+            Some(_) => pointer(objects.ob_size)?.saturating_mul(2),
+            None => 0,
+        },
+        copies: Vec::new(),
         fingerprint,
         line_table,
         format: LineFormat::of(layout.version),

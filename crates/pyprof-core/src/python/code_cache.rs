@@ -9,8 +9,9 @@ use std::io;
 
 use rustc_hash::FxHashMap;
 
+use super::bytecode;
 use super::code::{Code, Fingerprint, fingerprint_piece, read_code};
-use super::layout::Layout;
+use super::layout::{CounterField, Layout};
 use super::stack::pieces::PieceList;
 use crate::memory::{MAX_PIECES, RemoteMemory};
 
@@ -33,6 +34,8 @@ pub struct CachedCode {
     pub code: Option<Code>,
     /// The counter's value when the entry was last known to be right
     checked: u64,
+    /// The counter's value when the threads' copies of its instructions were last read (3.14t+)
+    copies_at: Option<u64>,
 }
 
 /// The cache.
@@ -44,20 +47,39 @@ pub struct CodeCache {
     turn: usize,
     pieces: PieceList,
     doubtful: Vec<u64>,
+    /// Of the last refresh: what was read then, and may be another object than the one in the stack
+    unsure: Vec<u64>,
+}
+
+/// An interpreter's counter of code objects (3.13+).
+#[derive(Debug, Clone, Copy)]
+pub struct Generation {
+    /// Where the counter is in the target
+    pub field: CounterField,
+    /// The interpreter
+    pub interpreter: u64,
+    /// Before the stack was read
+    pub before: u64,
+    /// After the stack was read
+    pub after: u64,
 }
 
 impl CodeCache {
     /// Makes sure that every code object of `addresses` (a stack's, root first) is known and is still the one
-    /// that is known. `generation`: the interpreter's counter, `None` where it has none. True when an object had
-    /// been replaced.
+    /// that is known. `counter`: the interpreter's, `None` where it has none. True when an object had been replaced.
+    ///
+    /// The program runs on between the look at its stack and this. If the counter shows that objects came or went
+    /// meanwhile, what was read only now may be another than the one in the stack: see [`CodeCache::is_sure`].
     pub fn refresh(
         &mut self,
         memory: &dyn RemoteMemory,
         layout: &Layout,
-        generation: Option<u64>,
+        counter: Option<Generation>,
         addresses: impl DoubleEndedIterator<Item = u64>,
     ) -> io::Result<bool> {
+        let generation = counter.map(|counter| counter.after);
         let mut fresh = Vec::new();
+        self.unsure.clear();
         self.doubtful.clear();
         let mut unchecked = 0;
         for address in addresses.rev() {
@@ -77,16 +99,53 @@ impl CodeCache {
         self.turn = self.turn.wrapping_add(1);
         let replaced = self.check(memory, layout, generation.unwrap_or(0), &mut fresh)?;
         self.calm = if replaced { 0 } else { self.calm.saturating_add(1) };
-        for address in fresh {
+        for &address in &fresh {
             self.read(memory, layout, generation.unwrap_or(0), address)?;
         }
+        if let Some(counter) = counter.filter(|_| !fresh.is_empty()) {
+            let now = memory.read_u64(counter.interpreter.wrapping_add(counter.field.offset));
+            if now.map(|word| counter.field.of(word)).ok() != Some(counter.before) {
+                // What was known before and still is has been there all the time.
+                self.unsure.append(&mut fresh);
+            }
+        }
         Ok(replaced)
+    }
+
+    /// Whether the last refresh leaves no doubt that the object at `address` is the one in the stack. There is none
+    /// where the version has no counter that could tell.
+    #[must_use]
+    pub fn is_sure(&self, address: u64) -> bool {
+        !self.unsure.contains(&address)
     }
 
     /// The entry for `address`, if [`CodeCache::refresh`] has seen it.
     #[must_use]
     pub fn get(&self, address: u64) -> Option<&CachedCode> {
         self.entries.get(&address)
+    }
+
+    /// Makes sure that the copies of their instructions are known that `frames` (code object, instruction) run, where
+    /// threads have their own (3.14t+). `generation`: the interpreter's counter of such copies.
+    pub fn learn_copies(
+        &mut self,
+        memory: &dyn RemoteMemory,
+        layout: &Layout,
+        generation: u64,
+        frames: impl Iterator<Item = (u64, u64)>,
+    ) {
+        for (address, instruction) in frames {
+            let Some(entry) = self.entries.get_mut(&address) else { continue };
+            let Some(code) = &mut entry.code else { continue };
+            if entry.copies_at == Some(generation) && code.knows(instruction) {
+                continue;
+            }
+            // What cannot be read now is asked for again with the next stack.
+            if let Ok(copies) = bytecode::copies(memory, layout, address) {
+                code.set_copies(copies);
+                entry.copies_at = Some(generation);
+            }
+        }
     }
 
     /// Compares the doubtful entries with their objects, in one call; the replaced ones go to `fresh`.
@@ -148,7 +207,10 @@ impl CodeCache {
             Err(_) => return Ok(()),
         };
         self.next_serial += 1;
-        self.entries.insert(address, CachedCode { serial: self.next_serial, code, checked: generation });
+        self.entries.insert(
+            address,
+            CachedCode { serial: self.next_serial, code, checked: generation, copies_at: None },
+        );
         Ok(())
     }
 }

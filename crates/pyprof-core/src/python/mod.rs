@@ -1,5 +1,6 @@
 //! `CPython` seen from outside: where its state lies, which version it is, and what its structures mean.
 
+pub mod bytecode;
 pub mod code;
 pub mod code_cache;
 pub mod exceptions;

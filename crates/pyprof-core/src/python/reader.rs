@@ -193,7 +193,7 @@ impl ProcessReader {
             thread.reader.plan(&self.layout, &self.decoder, &mut self.warm, &mut self.main);
         }
         let addresses: Vec<u64> = self.interpreters.iter().map(|(address, _)| *address).collect();
-        self.shared.plan(&self.layout, self.runtime, &addresses, &mut self.main);
+        self.shared.plan(&self.layout, self.runtime, &addresses, &mut self.warm, &mut self.main);
         if self.main.bytes() > MAX_BYTES {
             return Err(io::Error::other("the stacks of this process make no sense: they are too large"));
         }
@@ -231,7 +231,8 @@ impl ProcessReader {
             );
         }
         for (address, fields) in &mut self.interpreters {
-            *fields = self.shared.interpreter(&self.layout, self.runtime, *address, &self.buf);
+            *fields =
+                self.shared.interpreter(&self.layout, self.runtime, *address, &self.buf, &self.warm_buf);
         }
         Ok(true)
     }

@@ -22,8 +22,15 @@ pub struct InterpreterFields {
     pub next: u64,
     /// Newest thread state
     pub threads_head: u64,
-    /// Moves whenever a code object is made or freed; 0 where the version has no such counter
+    /// Moves whenever a code object is made or freed; 0 where the version has no such counter. As it was after the
+    /// stacks were read.
     pub code_generation: u64,
+    /// The same counter, as it was before
+    pub code_generation_before: u64,
+    /// Moves when threads' own copies of instructions are freed (3.14t+), else 0
+    pub tlbc_generation: u64,
+    /// Threads need the GIL to run; a free-threaded build can have it all the same (`PYTHON_GIL=1`)
+    pub has_gil: bool,
     /// The thread state that holds this interpreter's GIL, 0 for none
     pub gil_holder: u64,
     /// A garbage collection is running
@@ -36,12 +43,29 @@ pub struct InterpreterFields {
 #[derive(Debug, Default)]
 pub struct SharedFields {
     copy: Copy,
+    /// Each interpreter's address, and where in the warm-up its counter of code objects is
+    counters: Vec<(u64, usize)>,
     ranges: Vec<(u64, u64)>,
 }
 
 impl SharedFields {
     /// Adds the pieces for the runtime at `runtime` and its `interpreters`.
-    pub fn plan(&mut self, layout: &Layout, runtime: u64, interpreters: &[u64], main: &mut PieceList) {
+    pub fn plan(
+        &mut self,
+        layout: &Layout,
+        runtime: u64,
+        interpreters: &[u64],
+        warm: &mut PieceList,
+        main: &mut PieceList,
+    ) {
+        self.counters.clear();
+        // Where all threads rest there is no warm-up, and no new stack either.
+        if let Some(counter) = layout.interpreter.code_generation.filter(|_| warm.bytes() > 0) {
+            let place = |&interpreter: &u64| {
+                (interpreter, warm.push(interpreter + counter.offset, usize::from(counter.width)))
+            };
+            self.counters.extend(interpreters.iter().map(place));
+        }
         self.ranges.clear();
         let fields = &layout.runtime;
         let mut want = |base: u64, offset: Option<u64>| {
@@ -57,11 +81,11 @@ impl SharedFields {
             want(interpreter, Some(fields.threads_head));
             want(interpreter, fields.gc_collecting);
             want(interpreter, fields.code_generation.map(|counter| counter.offset));
-            if !layout.free_threaded {
-                want(interpreter, fields.gil_pointer);
-                want(interpreter, fields.gil.as_ref().map(|gil| gil.locked));
-                want(interpreter, fields.gil.as_ref().map(|gil| gil.holder));
-            }
+            want(interpreter, fields.tlbc_generation);
+            want(interpreter, fields.gil_pointer);
+            want(interpreter, fields.gil.as_ref().and_then(|gil| gil.enabled));
+            want(interpreter, fields.gil.as_ref().map(|gil| gil.locked));
+            want(interpreter, fields.gil.as_ref().map(|gil| gil.holder));
         }
         join(&mut self.ranges, GAP);
         self.copy.clear();
@@ -89,16 +113,30 @@ impl SharedFields {
         self.word(buf, runtime + layout.runtime.interpreters_head)
     }
 
-    /// The fields of the interpreter at `address`; `main` is the main interpreter, whose GIL others may share.
+    /// The fields of the interpreter at `address`; `buf` holds the main read, `warm` the warm-up.
     #[must_use]
-    pub fn interpreter(&self, layout: &Layout, runtime: u64, address: u64, buf: &[u8]) -> InterpreterFields {
+    pub fn interpreter(
+        &self,
+        layout: &Layout,
+        runtime: u64,
+        address: u64,
+        buf: &[u8],
+        warm: &[u8],
+    ) -> InterpreterFields {
         let fields = &layout.interpreter;
         let at = |offset: u64| self.word(buf, address + offset);
-        let code_generation = fields.code_generation.map_or(0, |counter| match counter.width {
-            4 => at(counter.offset) & 0xffff_ffff,
-            _ => at(counter.offset),
-        });
+        let int = |offset: u64| at(offset) & 0xffff_ffff;
+        let code_generation = fields.code_generation.map_or(0, |counter| counter.of(at(counter.offset)));
+        let before = self.counters.iter().find(|(interpreter, _)| *interpreter == address);
+        let code_generation_before =
+            before.zip(fields.code_generation).map_or(0, |((_, offset), counter)| {
+                let bytes = warm.get(*offset..offset + usize::from(counter.width)).unwrap_or_default();
+                bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+            });
+        let has_gil =
+            fields.gil.as_ref().and_then(|gil| gil.enabled).is_none_or(|at_enabled| int(at_enabled) != 0);
         let gil_holder = match (layout.runtime.tstate_current, &fields.gil) {
+            _ if !has_gil => 0,
             (Some(offset), _) => self.word(buf, runtime + offset),
             (None, Some(gil)) if at(gil.locked) as i32 == 1 => at(gil.holder),
             _ => 0,
@@ -117,8 +155,11 @@ impl SharedFields {
             next: at(fields.next),
             threads_head: at(fields.threads_head),
             code_generation,
+            code_generation_before,
+            tlbc_generation: fields.tlbc_generation.map_or(0, int),
+            has_gil,
             gil_holder,
-            collecting: fields.gc_collecting.is_some_and(|offset| at(offset) & 0xffff_ffff != 0),
+            collecting: fields.gc_collecting.is_some_and(|offset| int(offset) != 0),
         }
     }
 }

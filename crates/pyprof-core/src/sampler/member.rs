@@ -277,8 +277,14 @@ impl Member {
             (Some(cut), None) => {
                 // What cannot be read is named so; that the process is gone shows in the next look.
                 let _ = self.process.learn_codes(look.interpreter, &look.stack);
+                // A function that was replaced before its name could be read: what ran above it is cut with it.
+                let codes = &self.process.codes;
+                let doubt = |frame: &RawFrame| !frame.is_marker() && !codes.is_sure(frame.code);
+                let sure = look.stack.iter().position(doubt).unwrap_or(look.stack.len());
+                let cut = cut || sure < look.stack.len();
+                let stack = &look.stack[..sure];
                 let places = match &mut self.probe {
-                    Some(probe) if !cut => probe.extend(&self.process, seen, &look.stack),
+                    Some(probe) if !cut => probe.extend(&self.process, seen, stack),
                     _ => None,
                 };
                 // What was read of a thread that ran meanwhile is of another moment.
@@ -288,12 +294,12 @@ impl Member {
                 let codes = &self.process.codes;
                 match (places, &self.probe) {
                     (Some(places), Some(probe)) if self.frames.are_known(&places, &**probe, sink) => {
-                        let python = self.frames.python(&look.stack, codes, sink);
+                        let python = self.frames.python(stack, codes, sink);
                         Some((self.frames.mixed_stack(&python, &places, sink), cut))
                     }
                     (Some(places), Some(_)) => {
                         // It is added once its frames are named. The next look has to see it again.
-                        let python = self.frames.python(&look.stack, codes, sink);
+                        let python = self.frames.python(stack, codes, sink);
                         let Some(thread) = self.threads.get_mut(&look.address) else { return };
                         thread.look_again();
                         thread.account(sink);
@@ -311,7 +317,7 @@ impl Member {
                         return;
                     }
                     (Some(_), None) => None,
-                    (None, _) => Some((self.frames.stack(&look.stack, cut, codes, sink), cut)),
+                    (None, _) => Some((self.frames.stack(stack, cut, codes, sink), cut)),
                 }
             }
         };

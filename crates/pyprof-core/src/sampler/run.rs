@@ -10,7 +10,7 @@ use super::follow::{self, News, Word};
 use super::member::Member;
 use super::sink::Sink;
 use super::stream::{EventKind, Stream, Wake};
-use super::{Control, EndReason, Options, Recording, Stats, priority, wait};
+use super::{Control, EndReason, Mode, Options, Recording, Stats, priority, wait};
 use crate::attach::Attached;
 use crate::process::children::command_line;
 use crate::process::exit::{Fate, ProcessHandle};
@@ -52,6 +52,13 @@ impl Run {
             Err(Error::NotPython { .. } | Error::NotReady { .. } | Error::Unreadable { .. }) if tree => None,
             attached => Some(attached?),
         };
+        let without_gil = attached.as_ref().is_some_and(|process| !process.has_gil());
+        if options.mode == Mode::Gil && without_gil && !tree {
+            let text = format!(
+                "process {pid} is a free-threaded Python without a GIL that could be held; use mode wall or cpu"
+            );
+            return Err(Error::InvalidArgument(text));
+        }
         let handle = ProcessHandle::open(pid)?;
         let stream = options.stream.map(|capacity| Stream::new(capacity, control.outlet(), wake));
         let follower = follow::start(handle, attached.is_some(), tree)?;

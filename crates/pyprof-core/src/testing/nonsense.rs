@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::FakeMemory;
 use crate::memory::{Piece, RemoteMemory};
 use crate::python::code::read_code;
-use crate::python::code_cache::CodeCache;
-use crate::python::layout::{InstanceValues, Layout, for_runtime};
+use crate::python::code_cache::{CodeCache, Generation};
+use crate::python::layout::{CounterField, InstanceValues, Layout, for_runtime};
 use crate::python::locals::locals;
 use crate::python::located::{LocatedRuntime, Version};
 use crate::python::reader::ProcessReader;
@@ -134,6 +134,10 @@ fn layout(choice: u8, bytes: &[u8]) -> Option<Layout> {
         newest.objects.instance.values = InstanceValues::Inline(3);
         newest.objects.instance.values_items = 8;
         newest.thread.frame_root = crate::python::layout::FrameRoot::CurrentFrame(newest.thread.interp + 8);
+        // Half of them without the GIL, where each thread has its own instructions.
+        newest.free_threaded = choice >> 7 == 1;
+        newest.code.tlbc = newest.free_threaded.then_some(40);
+        newest.interpreter.tlbc_generation = newest.free_threaded.then_some(24);
         Some(newest)
     })
 }
@@ -158,8 +162,15 @@ pub fn look_at(bytes: &[u8]) -> Arc<Work> {
         let (memory, layout) = (reader.memory(), reader.layout());
         for stack in stacks {
             let frames: Vec<_> = stack.iter().filter(|frame| !frame.is_marker()).take(64).collect();
-            let generation = (look % 2 == 0).then_some(look as u64);
-            let _ = codes.refresh(memory, layout, generation, frames.iter().map(|frame| frame.code));
+            let counter = (look % 2 == 0).then_some(Generation {
+                field: CounterField { offset: 16, width: 4 },
+                interpreter: BASE,
+                before: look as u64,
+                after: look as u64,
+            });
+            let _ = codes.refresh(memory, layout, counter, frames.iter().map(|frame| frame.code));
+            let placed = frames.iter().map(|frame| (frame.code, frame.instruction));
+            codes.learn_copies(memory, layout, look as u64, placed);
             for frame in &frames {
                 if let Some(code) = codes.get(frame.code).and_then(|known| known.code.as_ref()) {
                     let _ = code.position(frame.instruction);

@@ -13,7 +13,9 @@ mod target;
 pub use actor::{Fate, NOBODY, act, forbid};
 pub use files::{Directory, compile};
 pub use inspect::Inspected;
-pub use pythons::{Interpreter, in_other_root, interpreters, libpython, pyenv, system_python};
+pub use pythons::{
+    Interpreter, debug_builds, free_threaded, in_other_root, interpreters, libpython, pyenv, system_python,
+};
 pub use target::{PRELUDE, Target};
 
 /// Says which test could not run here, so that a green result is not read as more than it is.

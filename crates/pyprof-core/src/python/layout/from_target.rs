@@ -27,10 +27,19 @@ pub(super) struct Minor {
 
 /// Where an interpreter counts its code objects.
 pub(super) enum Generation {
-    /// `func_state.next_version`, which the debug offsets leave out: offsets of both builds
-    FunctionVersion { gil: u64, free_threaded: u64 },
+    /// `func_state.next_version`, which the debug offsets leave out: where it is in each kind of build
+    FunctionVersion(fn(&Sizes) -> Option<u64>),
     /// `_code_object_generation`, in the debug offsets
     InDebugOffsets,
+}
+
+/// Sizes in bytes by which one kind of build can be told from another.
+pub(super) struct Sizes {
+    pub free_threaded: bool,
+    /// `_PyRuntimeState`
+    pub runtime: u64,
+    /// `PyInterpreterState`
+    pub interpreter: u64,
 }
 
 /// The layout that the target's table describes.
@@ -61,6 +70,11 @@ fn interpreter(table: &DebugOffsets, minor: &Minor) -> Result<InterpreterLayout>
     let field = |name| table.field("interpreter_state", name, 8);
     let size = table.size("interpreter_state")?;
     let start = field("gil_runtime_state")?;
+    // It comes first. The table has it relative to the GIL, other than the rest (`_Py_Debug_gilruntimestate_enabled`).
+    let enabled = table.free_threaded.then_some(start);
+    if table.free_threaded && !matches!(table.raw("interpreter_state.gil_runtime_state_enabled"), Some(0)) {
+        return Err(table.nonsense("interpreter_state.gil_runtime_state_enabled"));
+    }
     let locked = table.field("interpreter_state", "gil_runtime_state_locked", 4)?;
     let holder = field("gil_runtime_state_holder")?;
     // `switch_number` follows `locked`, which follows `last_holder` (`struct _gil_runtime_state`).
@@ -72,21 +86,28 @@ fn interpreter(table: &DebugOffsets, minor: &Minor) -> Result<InterpreterLayout>
         return Err(table.nonsense("gc.collecting"));
     }
     let counter = match minor.generation {
-        Generation::FunctionVersion { gil, free_threaded } => {
-            CounterField { offset: if table.free_threaded { free_threaded } else { gil }, width: 4 }
+        Generation::FunctionVersion(place) => {
+            let runtime = table.size("runtime_state")?;
+            let sizes = Sizes { free_threaded: table.free_threaded, runtime, interpreter: size };
+            place(&sizes).map(|offset| CounterField { offset, width: 4 })
         }
-        Generation::InDebugOffsets => CounterField { offset: field("code_object_generation")?, width: 8 },
+        Generation::InDebugOffsets => {
+            Some(CounterField { offset: field("code_object_generation")?, width: 8 })
+        }
     };
+    let tlbc_generation =
+        if table.free_threaded { table.optional("interpreter_state", "tlbc_generation", 4)? } else { None };
     Ok(InterpreterLayout {
         next: field("next")?,
         threads_head: field("threads_head")?,
         threads_main: table.optional("interpreter_state", "threads_main", 8)?,
         id: field("id")?,
         modules: field("imports_modules")?,
-        gil: Some(GilLayout { start, locked, holder, switch_number: holder + 16 }),
+        gil: Some(GilLayout { start, enabled, locked, holder, switch_number: holder + 16 }),
         gil_pointer: Some(field("ceval_gil")?),
         gc_collecting: Some(collecting),
-        code_generation: (counter.offset + u64::from(counter.width) <= size).then_some(counter),
+        code_generation: counter.filter(|counter| counter.offset + u64::from(counter.width) <= size),
+        tlbc_generation,
     })
 }
 

@@ -14,6 +14,7 @@ mod python3_15;
 mod python3_8;
 mod python3_9;
 mod select;
+mod traced_refs;
 
 pub use select::for_runtime;
 
@@ -77,6 +78,9 @@ pub struct InterpreterLayout {
     /// stay right: `func_state.next_version` (3.13, 32 bits) counts those made (and stops at 0 after 2^32),
     /// `_code_object_generation` (3.14+, 64 bits) those freed. Each interpreter counts its own.
     pub code_generation: Option<CounterField>,
+    /// `tlbc_indices.tlbc_generation` (3.14t+, 32 bits): moves when copies of instructions that threads had for
+    /// themselves are freed
+    pub tlbc_generation: Option<u64>,
 }
 
 /// A counter in the target.
@@ -88,11 +92,21 @@ pub struct CounterField {
     pub width: u8,
 }
 
+impl CounterField {
+    /// The counter's value in the eight bytes at its offset.
+    #[must_use]
+    pub fn of(self, word: u64) -> u64 {
+        if self.width == 4 { word & 0xffff_ffff } else { word }
+    }
+}
+
 /// `struct _gil_runtime_state` (`Include/internal/pycore_gil.h`), as offsets inside `PyInterpreterState`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GilLayout {
     /// Start of the structure
     pub start: u64,
+    /// `enabled` (free-threaded builds only, an int): 0 while threads run without a GIL
+    pub enabled: Option<u64>,
     /// `locked` (an int; -1 before the GIL exists)
     pub locked: u64,
     /// `last_holder` (thread state)
@@ -361,6 +375,10 @@ mod tests {
         newest.frame.tagged = true;
         newest.objects.instance.values = InstanceValues::Inline(3);
         newest.objects.instance.values_items = 8;
+        let mut threaded = newest.clone();
+        threaded.free_threaded = true;
+        threaded.code.tlbc = Some(40);
+        threaded.interpreter.tlbc_generation = Some(392);
         vec![
             python3_8::LAYOUT,
             python3_9::LAYOUT,
@@ -368,6 +386,7 @@ mod tests {
             python3_11::LAYOUT,
             python3_12::LAYOUT,
             newest,
+            threaded,
         ]
     }
 }

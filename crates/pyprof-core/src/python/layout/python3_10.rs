@@ -25,6 +25,7 @@ pub(super) const LAYOUT: Layout = Layout {
         gil_pointer: None,
         gc_collecting: Some(816),
         code_generation: None,
+        tlbc_generation: None,
     },
     thread: ThreadLayout {
         prev: 0,

@@ -21,11 +21,12 @@ pub(super) const LAYOUT: Layout = Layout {
         threads_main: None,
         id: 8,
         modules: 944,
-        gil: Some(GilLayout { start: 1040, locked: 1056, holder: 1048, switch_number: 1064 }),
+        gil: Some(GilLayout { start: 1040, enabled: None, locked: 1056, holder: 1048, switch_number: 1064 }),
         gil_pointer: Some(384),
         gc_collecting: Some(312),
         // `func_state.next_version` exists but stands still: 3.12 counts in a hidden global.
         code_generation: None,
+        tlbc_generation: None,
     },
     thread: ThreadLayout {
         prev: 0,

@@ -1,6 +1,6 @@
 //! `CPython` 3.13: the fields of its `_Py_DebugOffsets` in their order, and what that table lacks.
 
-use super::from_target::{Generation, Minor};
+use super::from_target::{Generation, Minor, Sizes};
 
 /// `_Py_DebugOffsets` of 3.13 (`Include/internal/pycore_runtime.h`); each field is 64 bits.
 const FIELDS: &[&str] = &[
@@ -83,7 +83,46 @@ const FIELDS: &[&str] = &[
 pub(super) const MINOR: Minor = Minor {
     number: 13,
     fields: FIELDS,
-    generation: Generation::FunctionVersion { gil: 17000, free_threaded: 20092 },
+    generation: Generation::FunctionVersion(function_version),
     cached_keys_after_type_name: 856,
     tagged: false,
 };
+
+/// `func_state.next_version`. Debug builds (`Py_DEBUG`) have more before it, and nothing but sizes tells them from
+/// others. Where these are none that a known build has, it is better not to believe a counter at all.
+fn function_version(sizes: &Sizes) -> Option<u64> {
+    let rest = sizes.runtime.checked_sub(sizes.interpreter)?;
+    match (sizes.free_threaded, sizes.interpreter, rest) {
+        // `PyInterpreterState` has grown by 16 bytes from 3.13.0 on, by 8 more with `Py_TRACE_REFS`.
+        (false, 194_968.., 88_000..=96_000) if sizes.interpreter % 16 == 8 => Some(17_000),
+        (false, 194_984.., 104_000..=112_000) if sizes.interpreter % 16 == 8 => Some(17_016),
+        (true, 215_616, _) => Some(20_092),
+        (true, 218_112, _) => Some(20_172),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Sizes, function_version};
+
+    #[test]
+    fn a_counter_is_believed_in_known_builds_only() {
+        // As a C compiler has them: 3.13.0 and 3.13.18, plain, debug and with traced references.
+        for (free_threaded, runtime, interpreter, offset) in [
+            (false, 283_320, 194_968, Some(17_000)),
+            (false, 283_408, 194_984, Some(17_000)),
+            (false, 299_336, 194_984, Some(17_016)),
+            (false, 299_424, 195_000, Some(17_016)),
+            (false, 283_328, 194_976, None),
+            (false, 299_432, 195_008, None),
+            (true, 328_256, 215_616, Some(20_092)),
+            (true, 346_880, 218_112, Some(20_172)),
+            (true, 346_880, 218_120, None),
+            (false, 8, 16, None),
+        ] {
+            let sizes = Sizes { free_threaded, runtime, interpreter };
+            assert_eq!(function_version(&sizes), offset, "{runtime} {interpreter}");
+        }
+    }
+}

@@ -4,6 +4,7 @@ use super::debug_offsets::DebugOffsets;
 use super::from_target::{self, Minor};
 use super::{
     Layout, python3_8, python3_9, python3_10, python3_11, python3_12, python3_13, python3_14, python3_15,
+    traced_refs,
 };
 use crate::memory::RemoteMemory;
 use crate::python::located::{LocatedRuntime, Version};
@@ -16,24 +17,32 @@ const CANDIDATE: u8 = 0xc;
 
 /// The layout of the interpreter at `runtime`.
 ///
-/// From 3.13 on, reads the target's debug offsets; before, picks a table and reads nothing.
+/// From 3.13 on, reads the target's debug offsets; before, picks a table and looks whether objects are as it says.
 ///
 /// # Errors
-/// [`Error::UnsupportedVersion`] for minor versions and pre-releases this build has no layout for,
+/// [`Error::UnsupportedVersion`] for minor versions, pre-releases and builds it has no layout for,
 /// [`Error::Unreadable`] when the debug offsets are missing or contradict themselves.
 pub fn for_runtime(memory: &dyn RemoteMemory, pid: i32, runtime: &LocatedRuntime) -> Result<Layout> {
     supported(pid, runtime.version)?;
-    let minor = match runtime.version.minor {
-        8 => return Ok(python3_8::LAYOUT),
-        9 => return Ok(python3_9::LAYOUT),
-        10 => return Ok(python3_10::LAYOUT),
-        11 => return Ok(python3_11::LAYOUT),
-        12 => return Ok(python3_12::LAYOUT),
-        13 => &python3_13::MINOR,
-        14 => &python3_14::MINOR,
-        _ => &python3_15::MINOR,
+    let layout = match runtime.version.minor {
+        8 => python3_8::LAYOUT,
+        9 => python3_9::LAYOUT,
+        10 => python3_10::LAYOUT,
+        11 => python3_11::LAYOUT,
+        12 => python3_12::LAYOUT,
+        13 => return from_debug_offsets(memory, pid, runtime, &python3_13::MINOR),
+        14 => return from_debug_offsets(memory, pid, runtime, &python3_14::MINOR),
+        _ => return from_debug_offsets(memory, pid, runtime, &python3_15::MINOR),
     };
-    from_debug_offsets(memory, pid, runtime, minor)
+    // Other debug builds keep everything that is read here where it is.
+    if traced_refs::has_them(memory, &layout, runtime.address) {
+        return Err(Error::UnsupportedVersion {
+            pid,
+            version: runtime.version.to_string(),
+            detail: "it was built with Py_TRACE_REFS, which up to 3.12 makes every object longer".to_owned(),
+        });
+    }
+    Ok(layout)
 }
 
 fn from_debug_offsets(
@@ -103,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn old_versions_need_no_memory() {
+    fn old_versions_have_a_table() {
         for minor in 8..=12 {
             let layout = for_runtime(&FakeMemory::default(), 7, &runtime(minor, None, 0)).unwrap();
             assert_eq!(layout.version, (3, minor));

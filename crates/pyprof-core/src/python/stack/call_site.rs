@@ -6,6 +6,7 @@
 //! caller's instruction has the callee's version beside it, the caller does call that function there.
 
 use crate::memory::RemoteMemory;
+use crate::python::bytecode;
 use crate::python::frame::{RawFrame, word};
 use crate::python::layout::Layout;
 
@@ -71,8 +72,5 @@ fn function_version(memory: &dyn RemoteMemory, layout: &Layout, callee: &RawFram
 /// Whether a frame's instruction belongs to its code. While a frame is being pushed it has its new code already
 /// and still the instruction of what lay there before.
 fn lies_in_its_code(memory: &dyn RemoteMemory, layout: &Layout, frame: &RawFrame) -> bool {
-    let Some(start) = layout.code.instructions else { return false };
-    let Ok(units) = memory.read_u64(frame.code.wrapping_add(layout.objects.ob_size)) else { return false };
-    let offset = frame.instruction.wrapping_sub(frame.code.wrapping_add(start));
-    offset < units.saturating_mul(2)
+    bytecode::holds(memory, layout, frame.code, frame.instruction)
 }
