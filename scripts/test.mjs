@@ -1,5 +1,6 @@
 // npm test: installs, builds, provides the Pythons it can get, runs every test, names what was skipped.
 import { join } from 'node:path'
+import { FREE_THREADED, provideFreeThreaded } from './free-threaded.mjs'
 import { providePrograms } from './programs.mjs'
 import { findPythons, MINORS, provide } from './pythons.mjs'
 import { build, install, needRustAndNode, provideClang, root, watch } from './steps.mjs'
@@ -13,10 +14,18 @@ build()
 
 const problem = provide()
 if (problem) skipped.push(problem)
+// Compiling them takes longer than all tests together.
+if (process.env.PYPROF_FREE_THREADED === '1') skipped.push(...provideFreeThreaded())
 const pythons = findPythons()
 console.log(`\n== Pythons: ${pythons.map(({ name }) => name).join(', ') || 'none'}`)
 for (const minor of MINORS) {
   if (!pythons.some(({ version }) => version === `3.${minor}`)) skipped.push(`CPython 3.${minor}: not found`)
+}
+for (const { version } of FREE_THREADED) {
+  if (!pythons.some((python) => python.version + python.abi === version))
+    skipped.push(
+      `CPython ${version}: not found (PYPROF_FREE_THREADED=1 compiles it where Debian has its source)`,
+    )
 }
 
 const programs = providePrograms()

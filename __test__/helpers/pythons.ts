@@ -2,12 +2,16 @@
 import { readFileSync } from 'node:fs'
 import test, { type ExecutionContext } from 'ava'
 // @ts-expect-error plain JavaScript, shared with scripts/test.mjs
+import { FREE_THREADED } from '../../scripts/free-threaded.mjs'
+// @ts-expect-error plain JavaScript, shared with scripts/test.mjs
 import { findPythons, MINORS } from '../../scripts/pythons.mjs'
 import { Child, PROGRAM } from './cli.js'
 
 export interface Python {
   /** `3.12` */
   version: string
+  /** `t` without the GIL, `d` a debug build */
+  abi: string
   name: string
   command: string
   args: string[]
@@ -26,6 +30,10 @@ export function eachPython(
   for (const minor of MINORS as number[]) {
     if (!PYTHONS.some(({ version }) => version === `3.${minor}`))
       test.skip(`${title}: CPython 3.${minor}`, () => {})
+  }
+  for (const { version } of FREE_THREADED as { version: string }[]) {
+    if (!PYTHONS.some((python) => python.version + python.abi === version))
+      test.skip(`${title}: CPython ${version}`, () => {})
   }
 }
 

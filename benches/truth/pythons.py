@@ -14,6 +14,8 @@ TARGETS = Path(__file__).resolve().parent / "targets"
 # A Debian folder with Pythons that are stripped and static, and newer than the
 # host's. Its pythons run by chroot, so it needs root.
 CHROOT = os.environ.get("PYPROF_TEST_CHROOT", "/opt/pyprof-sid")
+# Where scripts/free-threaded.mjs puts what it compiles.
+FREE_THREADED = ["/opt/pyprof-python-3.%dt/bin/python3.%dt" % (minor, minor) for minor in (13, 14, 15)]
 WANTED = [(3, minor) for minor in range(8, 16)]
 
 
@@ -48,8 +50,7 @@ def _version(command):
 def _candidates():
     given = os.environ.get("PYPROF_TEST_PYTHONS")
     if given:
-        for path in re.split(r"[:,\s]+", given.strip()):
-            yield path, [path], None
+        yield from _listed(given)
         return
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     for path in sorted(pyenv.glob("3.*/bin/python")):
@@ -62,6 +63,15 @@ def _candidates():
             inside = "/usr/bin/python3.%d" % minor
             if os.path.exists(CHROOT + inside):
                 yield "3.%d chroot" % minor, ["chroot", CHROOT, inside], CHROOT
+    for path in filter(os.path.exists, FREE_THREADED):
+        yield os.path.basename(path), [path], None
+    yield from _listed(os.environ.get("PYPROF_PYTHONS", ""))
+
+
+def _listed(paths):
+    for path in re.split(r"[:,\s]+", paths.strip()):
+        if path:
+            yield path, [path], None
 
 
 def find():
