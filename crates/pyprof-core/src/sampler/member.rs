@@ -283,6 +283,10 @@ impl Member {
                 let sure = look.stack.iter().position(doubt).unwrap_or(look.stack.len());
                 let cut = cut || sure < look.stack.len();
                 let stack = &look.stack[..sure];
+                if sure < look.stack.len() && stack.iter().all(RawFrame::is_marker) {
+                    stats.failed += 1;
+                    return;
+                }
                 let places = match &mut self.probe {
                     Some(probe) if !cut => probe.extend(&self.process, seen, stack),
                     _ => None,
