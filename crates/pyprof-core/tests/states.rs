@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyprof_core::profile::state::{HANDLES_EXCEPTION, HOLDS_GIL, IN_GC, ON_CPU, WAITS_FOR_GIL};
 use pyprof_core::profile::{EMPTY_STACK, Profile, StackId};
@@ -55,6 +55,9 @@ else:
     globals()[what]()
 ";
 
+/// Samples of each program; a quarter of them or more is of the function in question.
+const SAMPLES: u64 = 400;
+
 struct Seen {
     samples: Vec<StreamSample>,
     strings: Vec<String>,
@@ -62,6 +65,7 @@ struct Seen {
     version: (u8, u8),
     /// It runs without a GIL
     free: bool,
+    elapsed: u64,
 }
 
 impl Seen {
@@ -94,21 +98,22 @@ fn watch(what: &str) -> Vec<(String, Seen)> {
         .into_iter()
         .map(|python| {
             let target = Target::python(&python, &format!("what = {what:?}\n{SCRIPT}"));
-            let options = Options {
-                rate: 1000.0,
-                duration: Some(Duration::from_millis(500)),
-                idle: true,
-                stream: Some(1 << 20),
-                ..Options::default()
-            };
+            let options = Options { rate: 1000.0, idle: true, stream: Some(1 << 20), ..Options::default() };
             let session = Session::start(target.pid, options, None).expect("a session");
             let control = session.control();
+            // As long as it takes on a busy machine.
+            let end = Instant::now() + Duration::from_secs(30);
+            while control.stats().samples < SAMPLES && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            session.stop();
             let recording = session.finish().expect("a recording");
             let batch = control.drain();
             let version = (3, python.minor());
             let (samples, strings, profile) = (batch.samples, batch.strings, recording.profile);
             let free = python.free_threaded();
-            (python.name.clone(), Seen { samples, strings, profile, version, free })
+            let elapsed = recording.stats.elapsed_ns;
+            (python.name.clone(), Seen { samples, strings, profile, version, free, elapsed })
         })
         .collect()
 }
@@ -125,7 +130,7 @@ fn who_holds_the_gil_and_who_waits_for_it() {
         }
         let held: u64 = spinners.iter().map(|info| info.gil.held_ns).sum();
         let waited: u64 = spinners.iter().map(|info| info.gil.waited_ns).sum();
-        let elapsed = 500_000_000;
+        let elapsed = seen.elapsed;
         // One holds it at a time; it is nobody's while it changes hands.
         assert!(held <= elapsed * 11 / 10 && held > elapsed / 2, "{python}: held {held}");
         // Less on a busy machine: a thread that was woken waits for a CPU first.
