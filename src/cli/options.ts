@@ -1,6 +1,6 @@
 /** All commands and options, once: parsing and `--help` both come from here. */
 import { parseArgs } from 'node:util'
-import { ENGINES } from '../session/options.js'
+import { ENGINES } from '../engines.js'
 import type { Mode } from '../types.js'
 import { UsageError } from './exit.js'
 

@@ -1,5 +1,6 @@
 /** How to sample: what `attach()`, `spawn()` and `record()` take. */
 import type { StdioOptions } from 'node:child_process'
+import { ENGINES } from '../engines.js'
 import { invalid } from '../errors.js'
 import type { RawSessionOptions } from '../raw.js'
 import type { EngineName, Mode } from '../types.js'
@@ -62,9 +63,6 @@ export interface SessionOptions extends SamplingOptions {
 }
 
 export interface SpawnOptions extends SessionOptions, ProgramOptions {}
-
-/** Engines that can be asked for. */
-export const ENGINES = ['exact', 'perf', 'snapshot'] as const
 
 const BUFFER_SIZE = 65_536
 const MAX_BUFFER_SIZE = 0x1000_0000

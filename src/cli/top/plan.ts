@@ -1,6 +1,6 @@
 /** The command line of `top`, understood. */
 import { basename } from 'node:path'
-import type { ENGINES } from '../../session/options.js'
+import type { ENGINES } from '../../engines.js'
 import { UsageError } from '../exit.js'
 import { engineOf, modeOf, type Parsed, parseDuration, pidOf, rateOf } from '../options.js'
 import { PLACE_SORTS } from './model/rows.js'

@@ -269,7 +269,8 @@ impl Member {
         };
         let tid = thread.tid();
         let rested = thread.resting_stack();
-        let running = thread.is_running_now();
+        // A stack that was cut is looked at again, whether the thread moves or not.
+        let running = thread.is_running_now(stack != Some(true));
         let seen = Seen { tid, state: look.address, rests: thread.was_blocked() };
         let stack = match (stack, rested) {
             (None, _) => None,

@@ -70,7 +70,7 @@ impl Others {
                 continue;
             }
             let rested = thread.resting_stack();
-            let running = thread.is_running_now();
+            let running = thread.is_running_now(true);
             if running {
                 thread.account(sink);
                 continue;

@@ -230,14 +230,15 @@ impl SampledThread {
 
     /// Asks after the look. A thread that is blocked now and whose account stands as before the look was
     /// blocked all the time in between: the account moves when a thread leaves its CPU.
-    pub fn is_running_now(&mut self) -> bool {
+    pub fn is_running_now(&mut self, known: bool) -> bool {
         if self.rests {
             return false;
         }
         let Some(clock) = &self.clock else { return true };
         self.doing = clock.state().unwrap_or(RunState::Running);
         let blocked = matches!(self.doing, RunState::Blocked { .. });
-        self.blocked_at = self.before.filter(|before| blocked && clock.cpu().is_ok_and(|now| now == *before));
+        self.blocked_at =
+            self.before.filter(|before| known && blocked && clock.cpu().is_ok_and(|now| now == *before));
         !blocked
     }
 }
