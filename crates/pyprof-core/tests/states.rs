@@ -41,10 +41,11 @@ def generator():
         fails()
     except KeyError:
         while True:
-            yield sum(range(100))
+            # The state is read some microseconds after the stack.
+            yield sum(range(20000))
 def handle_in_generator():
     for _ in generator():
-        sum(range(100))
+        sum(range(20000))
 if what == 'threads':
     for i in range(3):
         threading.Thread(target=spin, name='spinner', daemon=True).start()
@@ -88,7 +89,7 @@ impl Seen {
     /// Share of the samples with `name` that have `flag`.
     fn share(&self, name: &str, flag: u32) -> f64 {
         let all = self.of(name).count();
-        assert!(all > 20, "{all} samples of {name}");
+        assert!(all > 20, "{all} samples of {name} on {:?}, {} in all", self.version, self.samples.len());
         self.of(name).filter(|sample| sample.flags & flag != 0).count() as f64 / all as f64
     }
 }
