@@ -102,7 +102,19 @@ fn a_host_and_its_threads_are_shown_even_when_its_files_are_stripped_or_gone() {
                 std::fs::remove_file(&host).expect("removed");
                 std::fs::remove_file(&copy).expect("removed");
             }
-            let snapshot = settle(target.pid);
+            let inside = |snapshot: &Snapshot| {
+                let main = snapshot.threads.iter().find(|thread| thread.is_main);
+                main.is_some_and(|main| holds(main, &["main", "run_script", "<module>", "key"]))
+            };
+            // It says that it is ready a moment before it is where it will stay.
+            let mut snapshot = settle(target.pid);
+            for _ in 0..100 {
+                if inside(&snapshot) {
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                snapshot = settle(target.pid);
+            }
             let about = |thread: &ThreadSnapshot| {
                 format!("3.{minor}, gone: {gone}: {:?}\n{}", thread.native, text(&thread.frames))
             };
