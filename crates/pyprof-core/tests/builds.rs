@@ -113,7 +113,7 @@ def churn():
     n = 0
     while True:
         n = (n + 1) % 50
-        text = '\\n' * n + 'def f%d():\\n  for _ in range(2000): pass\\nf%d()\\n' % (n, n)
+        text = '\\n' * n + 'def f%d():\\n  for _ in range(20000): pass\\nf%d()\\n' % (n, n)
         exec(compile(text, '<made %d>' % n, 'exec'), {})
 ready()
 churn()";
