@@ -106,7 +106,9 @@ def turn(tool, case, version, rate, recording, run, told, runs):
     """What one recording says, as a flat dict; None where it cannot be told."""
     seconds = sampling_seconds(tool, recording, run)
     number = looks(recording, case.processes)
-    cpu = steady_cpu(run.polls, run.begin, run.end)
+    # With --subprocesses, profiling.sampling starts a profiler for each child, which is not seen here.
+    unseen = tool.startswith("sampling") and case.processes > 1
+    cpu = None if unseen else steady_cpu(run.polls, run.begin, run.end)
     reached = recording.said.get("rate_reached") or (number / seconds if seconds else None)
     kept = cut = impossible = rootless = 0
     measured = Counter()

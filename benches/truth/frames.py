@@ -28,6 +28,9 @@ _COLON = re.compile(r"^(?P<file>.*):(?P<name>[^:]*):(?P<line>-?\d+)$")
 # error of this reader, never dropped in silence.
 _NOT_PYTHON = re.compile(r"^(process \d+|tid:\d+|P\d+|T[\d:]+|thread .*|pid .*|Thread.*|MainThread.*)")
 
+# The root of a process: `process COMMAND (PID)` is ours, `process PID:COMMAND` py-spy's. Either may look like a frame.
+_PROCESS = re.compile(r"^process (\d+\b|.* \((\d+|ended)\)$)")
+
 
 def short_name(name):
     """`Class.method` and `f.<locals>.g` as `method` and `g`."""
@@ -59,6 +62,8 @@ def parse_line(line):
             cut = True
             continue
         if part == NO_PYTHON:
+            continue
+        if not frames and _PROCESS.match(part):
             continue
         frame = parse_frame(part)
         if frame is not None:

@@ -124,6 +124,11 @@ class Formats(unittest.TestCase):
         self.assertEqual(frames.parse_frame("names.py:make.<locals>.<genexpr>:-1"),
                          Frame("<genexpr>", "names.py", None))
 
+    def test_processes_are_no_frames(self):
+        for root in ("process 12:python3 x.py (a.py:1)", "process python3 x.py (12)", "process x (ended)"):
+            read = frames.parse_line(root + ";<module> (x.py:60) 1")
+            self.assertEqual([frame.name for frame in read.frames], ["<module>"], root)
+
     def test_unknown_is_kept(self):
         read = frames.parse_line("<module> (tree.py:60);what is this 1")
         self.assertEqual(stack("tree", read.frames[1]), "impossible")
