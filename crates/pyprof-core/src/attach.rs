@@ -213,6 +213,25 @@ impl Attached {
         }
     }
 
+    /// Whether the thread state at `address` is still in use by the thread of `header`. Then what was found by its
+    /// `pthread_t` until now is right: the next thread gets the same one once this one has ended.
+    #[must_use]
+    pub fn still_has(&self, address: u64, header: Header) -> bool {
+        let (memory, layout) = (self.reader.memory(), self.reader.layout());
+        let read = |base: u64, offset: u64| memory.read_u64(base.wrapping_add(offset)).unwrap_or(0);
+        let thread = &layout.thread;
+        // One that has been freed keeps its bytes for a while, but its neighbour in the list lets go of it first.
+        let is_listed = || match read(address, thread.prev) {
+            0 => read(header.interp, layout.interpreter.threads_head) == address,
+            neighbour => read(neighbour, thread.next) == address,
+        };
+        let is_same = || {
+            read(address, thread.id) == header.state_id && read(address, thread.thread_id) == header.python_id
+        };
+        // A new thread may have come between them meanwhile.
+        (0..3).any(|_| is_listed() && is_same())
+    }
+
     /// What a thread did in the last look: `doing` by the kernel's word, the rest by its thread state and its
     /// interpreter, the `interpreter`th.
     #[must_use]

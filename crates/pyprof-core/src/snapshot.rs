@@ -5,6 +5,7 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use crate::attach::Attached;
+use crate::process::children::command_line;
 use crate::process::thread_clock::{RunState, ThreadClock};
 use crate::process::threads;
 use crate::profile::{FrameKind, MISSING_FRAME, UNKNOWN_FUNCTION};
@@ -226,7 +227,10 @@ pub fn describe(
     // An unreadable code object is named so below; the rest of the stack is worth showing.
     let _ = process.learn_codes(thread.interpreter, &thread.stack);
     let tid = process.tid(thread.header);
-    let name = process.thread_name(thread.header.python_id);
+    let name = process.thread_name(thread.header.python_id).or_else(|| threads::name(pid, tid));
+    // If it has ended since the look, both may be those of the thread after it.
+    let known = process.still_has(thread.address, thread.header);
+    let (tid, name) = if known { (tid, name.unwrap_or_default()) } else { (0, String::new()) };
     let sure = |frame: &&RawFrame| frame.is_marker() || process.codes.is_sure(frame.code);
     let stack = thread.stack.iter().take_while(sure);
     let mut frames: Vec<FrameSnapshot> =
@@ -242,7 +246,7 @@ pub fn describe(
     let interpreter = interpreter.map_or(0, |(address, _)| *address);
     ThreadSnapshot {
         interpreter: memory.read_u64(interpreter.wrapping_add(layout.interpreter.id)).unwrap_or(0),
-        name: name.or_else(|| threads::name(pid, tid)).unwrap_or_default(),
+        name,
         python_id: thread.header.python_id,
         tid,
         is_main: tid == pid,
@@ -321,10 +325,4 @@ impl FrameSnapshot {
             locals: None,
         }
     }
-}
-
-fn command_line(pid: i32) -> Vec<String> {
-    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let text = String::from_utf8_lossy(bytes.strip_suffix(&[0]).unwrap_or(&bytes));
-    if text.is_empty() { Vec::new() } else { text.split('\0').map(str::to_owned).collect() }
 }

@@ -57,6 +57,7 @@ fn fields(layout: &Layout) -> Offsets {
     put("thread.next", Some(thread.next));
     put("thread.interp", Some(thread.interp));
     put("thread.thread_id", Some(thread.thread_id));
+    put("thread.id", Some(thread.id));
     put("thread.native_thread_id", thread.native_thread_id);
     put("thread.holds_gil", thread.holds_gil);
     put("thread.gil_requested", thread.gil_requested);

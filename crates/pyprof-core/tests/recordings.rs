@@ -295,19 +295,17 @@ os.execv('/bin/sh', ['sh', '-c', 'echo ready; read line; sleep 300'])";
 fn threads_that_come_and_go() {
     for python in interpreters() {
         let script = "
-def short(n):
+source = '''
+def short_%d():
     end = time.perf_counter() + 0.02
-    while time.perf_counter() < end: pass
+    while time.perf_counter() < end: pass'''
+space = {'time': time}
 ready()
 for n in range(100000):
-    thread = threading.Thread(target=short, args=(n,), name='short %d' % n)
+    exec(source % n, space)
+    thread = threading.Thread(target=space.pop('short_%d' % n), name='short %d' % n)
     thread.start()
     thread.join()";
-        if python.free_threaded() {
-            // On a loaded machine two threads in a row have been seen under one name.
-            skipped(&format!("threads that come and go in {}", python.name), "not understood without a GIL");
-            continue;
-        }
         let target = Target::python(&python, script);
         let recording = record(&target, options(600));
         let sums = by_thread(&recording.profile);
@@ -317,19 +315,18 @@ for n in range(100000):
         // thread waits long for its turn between two of them.
         let elapsed = recording.stats.elapsed_ns;
         assert!((elapsed / 4..=elapsed).contains(&total), "{}: {total} of {elapsed}", python.name);
-        if python.minor() < 11 {
-            // Before 3.11 the thread state has no id of the kernel's, and the next thread often gets the same
-            // `pthread_t`: `SampledThread::is` takes it for the one that has just ended.
-            skipped(&format!("threads at the same address in {}", python.name), "a known defect");
-        } else {
-            assert!((5..=35).contains(&short.len()), "{}: {}", python.name, short.len());
-            // Thread states lie at the same few addresses one after the other: each is a thread of its own.
-            for (name, sum) in &short {
-                assert!(sum.wall_ns < 80_000_000, "{}: {name} {sum:?}", python.name);
-            }
+        assert!((5..=35).contains(&short.len()), "{}: {}", python.name, short.len());
+        // Thread states lie at the same few addresses one after the other: each is a thread of its own.
+        for (name, sum) in &short {
+            assert!(sum.wall_ns < 80_000_000, "{}: {name} {sum:?}", python.name);
         }
-        for (thread, _) in recording.profile.entries.keys() {
+        for (thread, stack) in recording.profile.entries.keys() {
             let thread = &recording.profile.threads[*thread as usize];
+            if let Some(number) = thread.name.strip_prefix("short ") {
+                let names = names(&recording.profile, *stack);
+                let foreign = |name: &&str| name.strip_prefix("short_").is_some_and(|other| other != number);
+                assert!(!names.iter().any(foreign), "{}: {names:?} in {thread:?}", python.name);
+            }
             // Whose thread has ended before its number could be asked for has none.
             let numbered = thread.tid > 0 || thread.ended;
             assert!(thread.pid == target.pid && numbered, "{}: {thread:?}", python.name);

@@ -219,8 +219,10 @@ impl Member {
             }
             let tid = self.process.tid(look.header);
             let python_id = look.header.python_id;
-            let name =
-                self.names.get(&python_id).cloned().or_else(|| threads::name(pid, tid)).unwrap_or_default();
+            let name = self.names.get(&python_id).cloned().or_else(|| threads::name(pid, tid));
+            // If it has ended since the look, both may be those of the thread after it.
+            let known = self.process.still_has(look.address, look.header);
+            let (tid, name) = if known { (tid, name.unwrap_or_default()) } else { (0, String::new()) };
             let (process, last) = (self.index, LastLook::default());
             let info = ThreadInfo {
                 id: 0,
@@ -246,8 +248,11 @@ impl Member {
     fn refresh_names(&mut self, now: u64, sink: &mut Sink) {
         self.names_at = now;
         self.names = self.process.thread_names();
-        for thread in self.threads.values() {
-            if let Some(name) = self.names.get(&thread.python_id()) {
+        for (state, thread) in &self.threads {
+            if let Some(name) = self.names.get(&thread.python_id())
+                && sink.thread_name(thread.index()) != Some(name)
+                && self.process.still_has(*state, thread.header())
+            {
                 sink.rename(thread.index(), name);
             }
         }

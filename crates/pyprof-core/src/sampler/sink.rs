@@ -84,9 +84,14 @@ impl Sink {
         Some(info.id)
     }
 
+    /// The name that a thread is known by.
+    pub fn thread_name(&self, index: u32) -> Option<&str> {
+        Some(&self.profile.profile().threads.get(index as usize)?.name)
+    }
+
     /// A thread has another name now.
     pub fn rename(&mut self, index: u32, name: &str) {
-        if self.profile.profile().threads.get(index as usize).is_none_or(|info| info.name == name) {
+        if self.thread_name(index).is_none_or(|known| known == name) {
             return;
         }
         self.profile.rename(index, name);

@@ -25,8 +25,7 @@ pub struct Moment {
 pub struct SampledThread {
     index: u32,
     tid: i32,
-    python_id: u64,
-    native_id: u64,
+    header: Header,
     /// `None` when its kernel thread could not be found: then it counts as running, and has no CPU time
     clock: Option<ThreadClock>,
     cpu: CpuShares,
@@ -52,8 +51,7 @@ impl SampledThread {
         Self {
             index,
             tid,
-            python_id: header.python_id,
-            native_id: header.native_id,
+            header,
             clock: ThreadClock::open(pid, tid).ok(),
             cpu: CpuShares::default(),
             before: None,
@@ -70,7 +68,13 @@ impl SampledThread {
     /// Whether the thread state at its address is still this thread's.
     #[must_use]
     pub fn is(&self, header: Header) -> bool {
-        !self.ended && self.python_id == header.python_id && self.native_id == header.native_id
+        !self.ended && self.header.is_of_same_thread(header)
+    }
+
+    /// What its thread state said when it was met.
+    #[must_use]
+    pub fn header(&self) -> Header {
+        self.header
     }
 
     /// Index in the profile.
@@ -94,7 +98,7 @@ impl SampledThread {
     /// `threading.get_ident()`.
     #[must_use]
     pub fn python_id(&self) -> u64 {
-        self.python_id
+        self.header.python_id
     }
 
     /// Reads the account before a look. `covered`: its running time comes from its interrupts.

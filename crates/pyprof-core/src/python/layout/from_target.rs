@@ -118,6 +118,8 @@ fn thread(table: &DebugOffsets) -> Result<ThreadLayout> {
         return Err(table.nonsense("thread_state.datastack_chunk"));
     }
     let thread_id = field("thread_id")?;
+    // `id` lies right before `datastack_chunk` in every version so far (`Include/cpython/pystate.h`).
+    let id = chunk.checked_sub(8).ok_or_else(|| table.nonsense("thread_state.datastack_chunk"))?;
     // `exc_state` follows `datastack_limit` up to 3.14; `exc_info` lies four words before `thread_id` in every
     // version so far (`Include/cpython/pystate.h`).
     let exc_state =
@@ -131,6 +133,7 @@ fn thread(table: &DebugOffsets) -> Result<ThreadLayout> {
         interp: field("interp")?,
         frame_root: FrameRoot::CurrentFrame(field("current_frame")?),
         thread_id,
+        id,
         native_thread_id: Some(field("native_thread_id")?),
         datastack_chunk: Some(chunk),
         holds_gil: table.optional("thread_state", "holds_gil", 4)?,

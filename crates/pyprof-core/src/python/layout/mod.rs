@@ -139,6 +139,8 @@ pub struct ThreadLayout {
     pub frame_root: FrameRoot,
     /// `thread_id`: what Python calls `ident`, glibc's `pthread_t`
     pub thread_id: u64,
+    /// `id`: counts the thread states of an interpreter, so that each has its own (64 bits)
+    pub id: u64,
     /// `native_thread_id` (3.11+)
     pub native_thread_id: Option<u64>,
     /// `datastack_chunk` (3.11+); `datastack_top` and `datastack_limit` follow it

@@ -33,6 +33,7 @@ pub(super) const LAYOUT: Layout = Layout {
         interp: 16,
         frame_root: FrameRoot::CFrame(56, 8),
         thread_id: 152,
+        id: 240,
         native_thread_id: Some(160),
         datastack_chunk: Some(296),
         holds_gil: None,

@@ -34,6 +34,7 @@ pub(super) const LAYOUT: Layout = Layout {
         interp: 16,
         frame_root: FrameRoot::CFrame(56, 0),
         thread_id: 136,
+        id: 224,
         native_thread_id: Some(144),
         datastack_chunk: Some(232),
         holds_gil: None,

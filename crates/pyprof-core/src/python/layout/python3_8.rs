@@ -33,6 +33,7 @@ pub(super) const LAYOUT: Layout = Layout {
         interp: 16,
         frame_root: FrameRoot::FrameObject(24),
         thread_id: 176,
+        id: 256,
         native_thread_id: None,
         datastack_chunk: None,
         holds_gil: None,

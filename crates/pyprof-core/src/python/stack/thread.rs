@@ -37,11 +37,22 @@ pub struct Header {
     pub interp: u64,
     /// `threading.get_ident()`
     pub python_id: u64,
+    /// Which of the interpreter's thread states it is, counted from its start: the next one at this address has another
+    pub state_id: u64,
     /// Kernel thread id as the target's pid namespace counts it (3.11+), else 0
     pub native_id: u64,
     /// What may be exceptions being handled: of the innermost frame that can (a generator's, or the thread's own), and
     /// of the thread itself. 0 for none or not known
     pub exceptions: [u64; 2],
+}
+
+impl Header {
+    /// Whether both are of one thread. Its address, its `pthread_t` and its stack all go to later threads.
+    #[must_use]
+    pub fn is_of_same_thread(self, other: Self) -> bool {
+        let identity = |of: Self| (of.interp, of.state_id, of.python_id, of.native_id);
+        identity(self) == identity(other)
+    }
 }
 
 /// How a look at a thread ended.
@@ -136,6 +147,7 @@ impl ThreadReader {
             thread.interp + 8,
             root + 8,
             thread.thread_id + 8,
+            thread.id + 8,
             thread.native_thread_id.map_or(0, |offset| offset + 8),
             thread.datastack_chunk.map_or(0, |offset| offset + 16),
             thread.exc_info.map_or(0, |offset| offset + 8),
@@ -274,6 +286,7 @@ impl ThreadReader {
             next: field(thread.next),
             interp: field(thread.interp),
             python_id: field(thread.thread_id),
+            state_id: field(thread.id),
             native_id: thread.native_thread_id.map_or(0, field),
             exceptions: [0, thread.exc_state.map_or(0, field)],
         };
