@@ -87,7 +87,7 @@ pub struct ProcessSeen {
 }
 
 /// A thread that was seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ThreadInfo {
     /// Its number within the session: never used again, unlike a kernel thread id
     pub id: u32,

@@ -143,17 +143,19 @@ fn runs(pid: i32) -> bool {
     states.iter().filter(|(key, _)| key.ends_with("State")).all(|(_, to)| to.starts_with(['R', 'S']))
 }
 
-#[test]
-fn no_moment_is_bad_for_killing_the_profiler() {
-    for python in interpreters() {
-        let script = "
+/// Counts, and answers each line with how far it is.
+const COUNTING: &str = "
 count = [0]
 def work():
     while True: count[0] += 1
 threading.Thread(target=work, daemon=True).start()
 ready()
 for line in sys.stdin: ready(count[0])";
-        let mut target = Target::python(&python, script);
+
+#[test]
+fn no_moment_is_bad_for_killing_the_profiler() {
+    for python in interpreters() {
+        let mut target = Target::python(&python, COUNTING);
         let before = lasting(target.pid);
         let mut count = 0;
         // From before its first look at the target to the middle of a recording.
@@ -178,14 +180,7 @@ for line in sys.stdin: ready(count[0])";
 #[test]
 fn a_killed_profiler_leaves_its_target_running() {
     let Some(python) = (8..=13).rev().find_map(pyenv) else { return skipped("killed profiler", "no pyenv") };
-    let script = "
-count = [0]
-def work():
-    while True: count[0] += 1
-threading.Thread(target=work, daemon=True).start()
-ready()
-for line in sys.stdin: ready(count[0])";
-    let mut target = Target::python(&python, script);
+    let mut target = Target::python(&python, COUNTING);
     let before = lasting(target.pid);
     let mut profiler = profiler(target.pid);
     let mut lines = BufReader::new(profiler.stdout.take().unwrap()).lines();

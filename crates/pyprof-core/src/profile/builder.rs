@@ -344,13 +344,9 @@ impl ProfileBuilder {
         self.profile.threads.push(ThreadInfo {
             id: self.threads_met,
             process,
-            pid: 0,
-            tid: 0,
-            python_id: 0,
             name: ENDED.to_owned(),
             ended: true,
-            last: LastLook::default(),
-            gil: GilTimes::default(),
+            ..ThreadInfo::default()
         });
         self.threads_met += 1;
         self.last.push(None);
@@ -380,18 +376,7 @@ mod tests {
     }
 
     fn thread(process: u32, name: &str) -> ThreadInfo {
-        let (last, name) = (LastLook::default(), name.to_owned());
-        ThreadInfo {
-            id: 0,
-            process,
-            pid: 1,
-            tid: 1,
-            python_id: 1,
-            name,
-            ended: false,
-            last,
-            gil: GilTimes::default(),
-        }
+        ThreadInfo { process, pid: 1, name: name.to_owned(), ..ThreadInfo::default() }
     }
 
     fn builder_with_thread() -> (ProfileBuilder, u32) {

@@ -63,8 +63,7 @@ impl Profile {
 mod tests {
     use crate::profile::state::ON_CPU;
     use crate::profile::{
-        EMPTY_STACK, GilTimes, LastLook, ProcessSeen, ProfileBuilder, Sighting, State, ThreadInfo,
-        TimelineEntry, Weights,
+        EMPTY_STACK, ProcessSeen, ProfileBuilder, Sighting, State, ThreadInfo, TimelineEntry, Weights,
     };
 
     fn seen(thread: u32, stack: u32, time_ms: u64) -> Sighting {
@@ -76,18 +75,7 @@ mod tests {
         let (command, python_version) = (Vec::new(), None);
         let process = ProcessSeen { id: 0, pid: 1, ppid: 1, python_version, command, ended: false };
         let process = builder.process(process);
-        let (last, name) = (LastLook::default(), String::new());
-        builder.thread(ThreadInfo {
-            id: 0,
-            process,
-            pid: 1,
-            tid: 1,
-            python_id: 1,
-            name,
-            ended: false,
-            last,
-            gil: GilTimes::default(),
-        })
+        builder.thread(ThreadInfo { process, pid: 1, ..ThreadInfo::default() })
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl CpuShares {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::{EMPTY_STACK, GilTimes, LastLook, ProcessSeen, Sighting, State, ThreadInfo};
+    use crate::profile::{EMPTY_STACK, ProcessSeen, Sighting, State, ThreadInfo};
 
     #[test]
     fn what_the_account_moved_is_shared_by_time_and_none_is_lost() {
@@ -67,19 +67,7 @@ mod tests {
         let (command, python_version) = (Vec::new(), None);
         let process = ProcessSeen { id: 0, pid: 1, ppid: 0, python_version, command, ended: false };
         let process = sink.process(process, 0);
-        let (name, last) = (String::new(), LastLook::default());
-        let info = ThreadInfo {
-            id: 0,
-            process,
-            pid: 1,
-            tid: 1,
-            python_id: 1,
-            name,
-            ended: false,
-            last,
-            gil: GilTimes::default(),
-        };
-        let thread = sink.thread(info, 0);
+        let thread = sink.thread(ThreadInfo { process, pid: 1, ..ThreadInfo::default() }, 0);
         let frame = sink.profile.missing_frame();
         let one = sink.profile.stack(EMPTY_STACK, frame);
         let mut shares = CpuShares::default();

@@ -14,7 +14,7 @@ use super::{Options, Stats};
 use crate::attach::Attached;
 use crate::process::threads;
 use crate::profile::state::{HOLDS_GIL, ON_CPU};
-use crate::profile::{EMPTY_STACK, GilTimes, LastLook, Sighting, StackId, State, ThreadInfo};
+use crate::profile::{EMPTY_STACK, Sighting, StackId, State, ThreadInfo};
 use crate::python::frame::RawFrame;
 use crate::python::reader::ThreadLook;
 use crate::python::stack::prove::Verdict;
@@ -223,18 +223,8 @@ impl Member {
             // If it has ended since the look, both may be those of the thread after it.
             let known = self.process.still_has(look.address, look.header);
             let (tid, name) = if known { (tid, name.unwrap_or_default()) } else { (0, String::new()) };
-            let (process, last) = (self.index, LastLook::default());
-            let info = ThreadInfo {
-                id: 0,
-                process,
-                pid,
-                tid,
-                python_id,
-                name,
-                ended: false,
-                last,
-                gil: GilTimes::default(),
-            };
+            let process = self.index;
+            let info = ThreadInfo { process, pid, tid, python_id, name, ..ThreadInfo::default() };
             let index = sink.thread(info, now);
             self.threads.insert(look.address, SampledThread::new(pid, tid, look.header, index));
         }

@@ -7,7 +7,7 @@ use super::thread::{Moment, SampledThread};
 use super::{Options, Stats};
 use crate::attach;
 use crate::process::threads;
-use crate::profile::{GilTimes, LastLook, StackId, ThreadInfo};
+use crate::profile::{StackId, ThreadInfo};
 use crate::python::stack::thread::Header;
 
 /// More threads than this are not kept.
@@ -33,18 +33,8 @@ impl Others {
             self.close(now, sink);
         }
         self.threads.entry(tid).or_insert_with(|| {
-            let (name, last) = (threads::name(pid, tid).unwrap_or_default(), LastLook::default());
-            let info = ThreadInfo {
-                id: 0,
-                process,
-                pid,
-                tid,
-                python_id: 0,
-                name,
-                ended: false,
-                last,
-                gil: GilTimes::default(),
-            };
+            let name = threads::name(pid, tid).unwrap_or_default();
+            let info = ThreadInfo { process, pid, tid, name, ..ThreadInfo::default() };
             SampledThread::new(pid, tid, Header::default(), sink.thread(info, now))
         })
     }
