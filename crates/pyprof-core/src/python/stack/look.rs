@@ -1,5 +1,6 @@
 //! Two copies of one thread's stack, and what can be asked of them.
 
+use super::chunks::Chunk;
 use super::copies::Copy;
 use super::loose::Loose;
 use crate::python::frame::{FrameDecoder, RawFrame};
@@ -19,7 +20,9 @@ pub struct Look<'a> {
     pub tops: [u64; 2],
     /// Where frames outside the data stack may be
     pub loose: &'a Loose,
-    /// The chunk in use: within it callers lie below their callees
+    /// The chunks of the data stack, empty where frames are objects
+    pub chunks: &'a [Chunk],
+    /// The one in use: within it callers lie below their callees
     pub chunk: std::ops::Range<u64>,
     /// Where the chunk's first frame begins
     pub first_frame: u64,
@@ -112,6 +115,17 @@ impl Look<'_> {
     pub fn stays(&self, frame: &RawFrame) -> bool {
         (0..2).all(|copy| self.frame(copy, frame.address).is_some_and(|other| other.is_same_call(frame)))
             && self.before(frame).is_none_or(|before| before.is_same_call(frame))
+    }
+
+    /// Whether a stack can stand on the frame, if it has no caller. A generator that just yielded and a frame object
+    /// that just returned have none either; nor has what only looks like a frame: the `_PyCFrame` of a function that
+    /// is being entered can still hold anything (3.11 and 3.12). On the data stack there is nothing but frames.
+    #[must_use]
+    pub fn may_be_root(&self, frame: &RawFrame) -> bool {
+        let placed = self.decoder.frames_are_objects()
+            || frame.is_marker()
+            || self.chunks.iter().any(|chunk| chunk.holds(frame.address));
+        placed && !frame.is_generator() && frame.executing && self.still(frame)
     }
 
     /// A frame of an earlier stack that stands where it stood and has not returned.

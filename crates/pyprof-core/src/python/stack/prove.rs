@@ -193,8 +193,7 @@ impl Prover {
             self.roots.reached(root.address);
         } else if let Some(root) = roots[..2].iter().flatten().find(|root| roots[2..].contains(&Some(**root)))
         {
-            // A generator that just yielded and a frame object that just returned have no caller either.
-            if !root.is_generator() && root.executing && look.still(root) {
+            if look.may_be_root(root) {
                 self.roots.offer(root.address);
             }
         }

@@ -331,6 +331,7 @@ impl ThreadReader {
             at_rest: &self.cold,
             loose: &self.loose,
             tops,
+            chunks: &self.chunks,
             chunk,
             first_frame: chunks::first_frame(&self.chunks),
             used_to,
