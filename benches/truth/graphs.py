@@ -6,12 +6,14 @@ that does not begin with the script's <module> is rootless, which is counted
 apart, and its pairs are judged all the same.
 """
 import re
+from functools import lru_cache
+from pathlib import Path
 
 _TREE = re.compile(r"^t_([01]*)$")
 _PLAIN = re.compile(r"^p_(\d\d)$")
 _CHAIN = re.compile(r"^([abc])_(\d\d)$")
 _MADE = re.compile(r"^([fg])_(\d+)$")
-_LINE = re.compile(r"^l_(\d+)$")
+_LINE = re.compile(r"^([lmg])_(\d+)$")
 
 # How deep each chain of chains.py goes: number of its last function.
 CHAIN_ENDS = {"a": 13, "b": 10, "c": 15}
@@ -122,14 +124,44 @@ def callee_line(line):
     return 1000 + 4 * line
 
 
+def inner_line(line):
+    """First of the four lines of m_<line> and g_<line> (lines.py computes the same)."""
+    return 2000 + 4 * line
+
+
 def _lines(parent, child):
     callee = _LINE.match(child.name)
     if not callee:
         return parent.name == "main" and child.name in ("l_caller", "keep_running")
-    line = int(callee[1])
-    return (parent.name == "l_caller"
-            and parent.line in (None, line)
-            and (child.line is None or 0 <= child.line - callee_line(line) <= 3))
+    kind, line = callee[1], int(callee[2])
+    begin = (callee_line if kind == "l" else inner_line)(line)
+    if child.line is not None and not begin <= child.line <= begin + 3:
+        return False
+    if kind == "l":
+        return parent.name == "l_caller" and parent.line in (None, line)
+    return (kind == "-mg"[line % 3] and parent.name == "l_%d" % line
+            and parent.line in (None, callee_line(line) + 2))
+
+
+# What stands on the caller's line where that is not the callee's own name.
+_CALLED_AS = {
+    ("gb_drive", "gb_outer"): "send(", ("gc_drive", "gc_genexp"): "squares",
+    ("gc_drive", "gc_listcomp"): "squares", ("gc_listcomp", "gc_genexp"): "squares"}
+# Targets whose calls are all written out in their own file.
+_WRITTEN_OUT = ("gens", "recursion")
+
+
+@lru_cache(maxsize=None)
+def _source(target):
+    return (Path(__file__).resolve().parent / "targets" / (target + ".py")).read_text().splitlines()
+
+
+def _calls_there(target, parent, child):
+    """Whether the caller's line is one that calls the callee, where the target's source says so."""
+    if target not in _WRITTEN_OUT or parent.line is None or parent.file != target + ".py":
+        return True
+    text = _source(target)[parent.line - 1] if parent.line <= len(_source(target)) else ""
+    return _CALLED_AS.get((parent.name, child.name), child.name + "(") in text
 
 
 def _slowdown(parent, child):
@@ -167,7 +199,7 @@ def judge(target, version, frames):
             # A signal's handler runs above whatever was running.
             possible = True
         else:
-            possible = pair(parent, child)
+            possible = pair(parent, child) and _calls_there(target, parent, child)
         if not possible:
             return "impossible", "%s > %s" % (show(parent), show(child))
     if target == "names" and frames and not _own_place(frames[0]):

@@ -16,14 +16,19 @@ TARGETS = Path(__file__).resolve().parent / "targets"
 CHROOT = os.environ.get("PYPROF_TEST_CHROOT", "/opt/pyprof-sid")
 # Where scripts/free-threaded.mjs puts what it compiles.
 FREE_THREADED = ["/opt/pyprof-python-3.%dt/bin/python3.%dt" % (minor, minor) for minor in (13, 14, 15)]
+JIT = ["env", "PYTHON_JIT=1"]
 WANTED = [(3, minor) for minor in range(8, 16)]
 
 
 class Interpreter(NamedTuple):
+    """How to run one, and in which root it sees its files (None: in ours)."""
+
     label: str
     version: tuple
     command: list
     root: Optional[str]
+    # Not the usual build: without the GIL, with debug checks, with a JIT at work.
+    special: bool
 
     def folder(self):
         """Where this interpreter sees the targets, after copying them if it must."""
@@ -37,17 +42,25 @@ class Interpreter(NamedTuple):
         return inside
 
 
-def _version(command):
+def _said(command, script):
     try:
-        out = subprocess.run(command + ["-c", "import sys; print(sys.version_info[:2])"],
-                             capture_output=True, text=True, timeout=20)
+        done = subprocess.run(command + ["-c", script], capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _interpreter(label, command, root):
+    said = _said(command, "import sys; print(*sys.version_info[:2], getattr(sys, 'abiflags', ''))").split()
+    if len(said) < 2:
         return None
-    numbers = re.findall(r"\d+", out.stdout)
-    return (int(numbers[0]), int(numbers[1])) if out.returncode == 0 and numbers else None
+    version = (int(said[0]), int(said[1]))
+    special = "".join(said[2:]) != "" or command[:len(JIT)] == JIT
+    return Interpreter(label, version, command, root, special)
 
 
 def _candidates():
+    """(label, command, root) of what may be a Python."""
     given = os.environ.get("PYPROF_TEST_PYTHONS")
     if given:
         yield from _listed(given)
@@ -55,14 +68,17 @@ def _candidates():
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     for path in sorted(pyenv.glob("3.*/bin/python")):
         yield path.parts[-3], [str(path)], None
-    for path in ["/usr/bin/python3.%d" % minor for _, minor in WANTED]:
-        if os.path.exists(path):
-            yield path, [path], None
-    if os.geteuid() == 0 and os.path.isdir(CHROOT):
+    for abi in ("", "d"):
         for _, minor in WANTED:
-            inside = "/usr/bin/python3.%d" % minor
-            if os.path.exists(CHROOT + inside):
-                yield "3.%d chroot" % minor, ["chroot", CHROOT, inside], CHROOT
+            path = "/usr/bin/python3.%d%s" % (minor, abi)
+            if os.path.exists(path):
+                yield path, [path], None
+            if os.geteuid() == 0 and os.path.exists(CHROOT + path):
+                command = ["chroot", CHROOT, path]
+                yield "3.%d%s chroot" % (minor, abi), command, CHROOT
+                enabled = "import sys; print(sys._jit.is_enabled())"
+                if not abi and minor >= 14 and _said(JIT + command, enabled) == "True\n":
+                    yield "3.%d jit" % minor, JIT + command, CHROOT
     for path in filter(os.path.exists, FREE_THREADED):
         yield os.path.basename(path), [path], None
     yield from _listed(os.environ.get("PYPROF_PYTHONS", ""))
@@ -74,16 +90,28 @@ def _listed(paths):
             yield path, [path], None
 
 
-def find():
-    """(interpreters, names of the versions which none was found for)."""
-    found = []
-    for label, command, root in _candidates():
-        version = _version(command)
-        if version in WANTED:
-            found.append(Interpreter(label, version, command, root))
+def find(builds="all"):
+    """(interpreters, what none was found for), both sorted by version.
+
+    `builds`: "usual" ones, "special" ones (without the GIL, debug, JIT; and all of PYPROF_PYTHONS), or "all".
+    """
+    own = _listed(os.environ.get("PYPROF_PYTHONS", ""))
+    named = {label for label, _, _ in own}
+    found = [one for one in (_interpreter(*candidate) for candidate in _candidates())
+             if one and one.version in WANTED]
     found.sort(key=lambda one: one.version)
-    have = {one.version for one in found}
-    return found, ["3.%d" % minor for _, minor in WANTED if (3, minor) not in have]
+    usual = {one.version for one in found if not one.special}
+    absent = ["3.%d" % minor for _, minor in WANTED if (3, minor) not in usual]
+    if builds == "special":
+        absent = []
+    if builds != "usual":
+        flags = "".join(one.label + " " for one in found if one.special)
+        absent += ["3.%d %s" % (minor, what) for what, sign, minors in (
+            ("without the GIL", "3.%dt", (13, 14, 15)), ("with debug checks", "3.%dd", range(8, 16)),
+            ("with a JIT", "3.%d jit", (13, 14, 15))) for minor in minors if sign % minor not in flags]
+    wanted = {"all": lambda one: True, "usual": lambda one: not one.special and one.label not in named,
+              "special": lambda one: one.special or one.label in named}[builds]
+    return list(filter(wanted, found)), absent
 
 
 def cores():

@@ -27,6 +27,8 @@ def arguments():
     known = [tool.name for tool in tools.every()]
     parser.add_argument("--tool", nargs="+", choices=known, default=known)
     parser.add_argument("--python", nargs="+", help="labels or versions, for example 3.13 '3.14 chroot'")
+    parser.add_argument("--builds", choices=("all", "usual", "special"), default="all",
+                        help="special ones are those without the GIL, with debug checks, with a JIT at work")
     parser.add_argument("--target", nargs="+", choices=graphs.TARGETS, default=DEFAULT_TARGETS)
     parser.add_argument("--leaf", nargs="+", help="empty, work, or nanoseconds")
     parser.add_argument("--rate", nargs="+", type=int, default=[1000, 10000])
@@ -103,7 +105,7 @@ def wanted(interpreter, labels):
 
 def main():
     args = arguments()
-    found, absent = pythons.find()
+    found, absent = pythons.find(args.builds)
     used = [one for one in found if wanted(one, args.python)]
     chosen = [tool for tool in tools.every() if tool.name in args.tool]
     sampler_core, target_core = pythons.cores()

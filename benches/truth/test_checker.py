@@ -10,7 +10,7 @@ from frames import Frame
 
 def stack(target, *names, version=(3, 13)):
     """Judges <module>, main and `names`, all from the target's own file."""
-    listed = [Frame(n, target + ".py", 1) if isinstance(n, str) else n
+    listed = [Frame(n, target + ".py", None) if isinstance(n, str) else n
               for n in ("<module>", "main") + names]
     return graphs.judge(target, version, listed)[0]
 
@@ -99,6 +99,27 @@ class Others(unittest.TestCase):
         self.assertEqual(called(13, "l_12", 1048), "impossible")
         self.assertEqual(called(12, "l_12", 1052), "impossible")
         self.assertEqual(called(12, "l_12", None), "true")
+
+    def test_lines_further_up(self):
+        def called(number, line, name, inner_line):
+            return stack("lines", Frame("l_caller", "<lines>", number), Frame("l_%d" % number, "<lines>", line),
+                         Frame(name, "<lines>", inner_line))
+        self.assertEqual(called(13, 1054, "m_13", 2054), "true")
+        self.assertEqual(called(14, 1058, "g_14", 2059), "true")
+        self.assertEqual(called(13, 1055, "m_13", 2054), "impossible")
+        self.assertEqual(called(14, 1057, "g_14", 2058), "impossible")
+        self.assertEqual(called(13, 1054, "g_13", 2054), "impossible")
+        self.assertEqual(called(12, 1050, "m_12", 2050), "impossible")
+        self.assertEqual(called(13, 1054, "m_13", 2056 + 2), "impossible")
+
+    def test_lines_of_calls_that_are_written_out(self):
+        source = graphs._source("gens")
+        line = next(k for k, text in enumerate(source, 1) if "return await gb_pause(" in text)
+        def called(line):
+            return stack("gens", "gb_drive", "gb_outer", "gb_mid", Frame("gb_inner", "gens.py", line), "gb_pause")
+        self.assertEqual(called(line), "true")
+        self.assertEqual(called(line - 1), "impossible")
+        self.assertEqual(called(10000), "impossible")
 
 
 class Formats(unittest.TestCase):
