@@ -192,10 +192,9 @@ impl Prover {
         if let Some(root) = known.next() {
             self.roots.reached(root.address);
         } else if let Some(root) = roots[..2].iter().flatten().find(|root| roots[2..].contains(&Some(**root)))
+            && look.may_be_root(root)
         {
-            if look.may_be_root(root) {
-                self.roots.offer(root.address);
-            }
+            self.roots.offer(root.address);
         }
         for (end, root) in ends.iter_mut().zip(roots) {
             *end = root.is_some_and(|root| self.roots.knows(root.address));
