@@ -17,22 +17,28 @@ function oracle(...options: string[]) {
   )
 }
 
-for (const [leaf, rate, targets] of [
-  ['work', '1000', ['tree', 'chains', 'gens', 'recursion', 'names']],
-  ['empty', '10000', ['tree', 'chains', 'gens', 'recursion']],
+for (const [builds, leaf, rate, targets] of [
+  ['usual', 'work', '1000', ['tree', 'chains', 'gens', 'recursion', 'names', 'lines']],
+  ['usual', 'empty', '10000', ['tree', 'chains', 'gens', 'recursion']],
+  // Without the GIL, with debug checks, with a JIT at work.
+  ['special', 'work', '1000', ['tree', 'gens', 'recursion', 'lines']],
 ] as const) {
-  test.serial(`no kept stack is impossible or without its root: ${leaf} leaves at ${rate} Hz`, (t) => {
-    t.timeout(2 * FIVE_MINUTES)
-    const run = oracle('--leaf', leaf, '--rate', rate, '--seconds', '2', '--examples', '--target', ...targets)
-    for (const [, skipped] of run.stdout.matchAll(/^skipped: (.*)$/gm)) t.log(`skipped: ${skipped}`)
-    const missed = run.stdout.split('\n').filter((line) => line.startsWith('missed: '))
-    // Logs are cut in places: what is wrong comes first, the whole table only then.
-    if (run.status !== 0) t.log(`${missed.join('\n')}\n${run.stderr}\n${run.stdout}`)
-    t.deepEqual(missed, [])
-    t.is(run.status, 0)
-    // At least one row was judged, or the machine has one core only.
-    t.regex(run.stdout, /^(\S.*\bpyprof\b|skipped: all)/m)
-  })
+  test.serial(
+    `no kept stack is impossible or rootless: ${builds} builds, ${leaf} leaves, ${rate} Hz`,
+    (t) => {
+      t.timeout(2 * FIVE_MINUTES)
+      const options = ['--builds', builds, '--leaf', leaf, '--rate', rate, '--seconds', '2', '--examples']
+      const run = oracle(...options, '--target', ...targets)
+      for (const [, skipped] of run.stdout.matchAll(/^skipped: (.*)$/gm)) t.log(`skipped: ${skipped}`)
+      const missed = run.stdout.split('\n').filter((line) => line.startsWith('missed: '))
+      // Logs are cut in places: what is wrong comes first, the whole table only then.
+      if (run.status !== 0) t.log(`${missed.join('\n')}\n${run.stderr}\n${run.stdout}`)
+      t.deepEqual(missed, [])
+      t.is(run.status, 0)
+      // At least one row was judged, or the machine has one core only.
+      t.regex(run.stdout, /^(\S.*\bpyprof\b|skipped: all)/m)
+    },
+  )
 }
 
 for (const [folder, what] of [

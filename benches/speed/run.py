@@ -66,7 +66,7 @@ def arguments():
 
 def interpreters(args):
     """(those to use, notes about those that are missing)."""
-    found, absent = pythons.find()
+    found, absent = pythons.find("all" if args.python else "usual")
     if args.python:
         chosen = [one for one in found if one.label in args.python or "%d.%d" % one.version in args.python]
     else:

@@ -99,6 +99,8 @@ fn fields(layout: &Layout) -> Offsets {
     put("code.qualname", code.qualname);
     put("code.first_line", Some(code.first_line));
     put("code.line_table", Some(code.line_table));
+    put("code.bytecode", code.bytecode_and_names.map(|(bytecode, _)| bytecode));
+    put("code.names", code.bytecode_and_names.map(|(_, names)| names));
     put("code.instructions", code.instructions);
     put("code.frame_size", code.frame_size);
     put("code.flags", Some(code.flags));

@@ -191,6 +191,7 @@ fn code(table: &DebugOffsets) -> Result<CodeLayout> {
         qualname: Some(field("qualname")?),
         first_line,
         line_table: field("linetable")?,
+        bytecode_and_names: None,
         instructions: Some(instructions),
         frame_size: Some(args + 24),
         flags: args - 4,

@@ -198,6 +198,8 @@ pub struct CodeLayout {
     pub first_line: u64,
     /// `co_lnotab` (3.8, 3.9) or `co_linetable` (3.10+)
     pub line_table: u64,
+    /// `co_code`, a bytes object, and `co_names`, a tuple of str (3.8 to 3.10)
+    pub bytecode_and_names: Option<(u64, u64)>,
     /// `co_code_adaptive`: the instructions themselves (3.11+)
     pub instructions: Option<u64>,
     /// `co_framesize` in words (3.12+, an int)

@@ -61,6 +61,7 @@ pub(super) const LAYOUT: Layout = Layout {
         qualname: None,
         first_line: 40,
         line_table: 120,
+        bytecode_and_names: Some((48, 64)),
         instructions: None,
         frame_size: None,
         flags: 36,

@@ -61,6 +61,7 @@ pub(super) const LAYOUT: Layout = Layout {
         qualname: Some(128),
         first_line: 72,
         line_table: 136,
+        bytecode_and_names: None,
         instructions: Some(184),
         frame_size: None,
         flags: 48,

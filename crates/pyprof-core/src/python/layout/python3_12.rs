@@ -62,6 +62,7 @@ pub(super) const LAYOUT: Layout = Layout {
         qualname: Some(128),
         first_line: 68,
         line_table: 136,
+        bytecode_and_names: None,
         instructions: Some(192),
         frame_size: Some(76),
         flags: 48,

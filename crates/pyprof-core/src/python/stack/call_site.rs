@@ -10,6 +10,8 @@ use crate::python::bytecode;
 use crate::python::frame::{RawFrame, word};
 use crate::python::layout::Layout;
 
+use super::named_call;
+
 /// Where the version lies, seen from the frame's instruction: that is the call itself from 3.13 on, and its last
 /// cache entry before (3.12 has three of 2 bytes, 3.11 four; the version is the second and third).
 fn version_at(layout: &Layout, instruction: u64) -> u64 {
@@ -34,6 +36,9 @@ const REACH: i64 = 24;
 /// The result is an instruction as the caller's frame has it during that call.
 #[must_use]
 pub fn find(memory: &dyn RemoteMemory, layout: &Layout, caller: &RawFrame, callee: &RawFrame) -> Option<u64> {
+    if layout.code.bytecode_and_names.is_some() {
+        return named_call::find(memory, layout, caller, callee);
+    }
     let version = function_version(memory, layout, callee)?;
     if !lies_in_its_code(memory, layout, caller) {
         return None;

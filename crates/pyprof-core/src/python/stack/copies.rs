@@ -43,6 +43,14 @@ impl Copy {
         self.spans.sort_unstable_by_key(|span| (span.start, span.end));
     }
 
+    /// Where in the buffer the bytes at `address` are. What comes earlier in it was read earlier.
+    #[must_use]
+    pub fn place(&self, address: u64) -> Option<usize> {
+        let after = self.spans.partition_point(|span| span.start <= address);
+        let span = self.spans[..after].iter().rev().take(4).find(|span| address < span.end)?;
+        Some(span.offset + (address - span.start) as usize)
+    }
+
     /// What the copy holds from `address` to the end of its range, at least `len` bytes of it.
     #[must_use]
     pub fn bytes<'a>(&self, buf: &'a [u8], address: u64, len: usize) -> Option<&'a [u8]> {

@@ -110,6 +110,19 @@ impl Look<'_> {
         self.decoder.decode(frame.address, copy.bytes(buf, frame.address, self.decoder.prefix())?)
     }
 
+    /// The caller stood still from before the callee was seen to run until after: then it is in that call.
+    #[must_use]
+    pub fn surrounds(&self, caller: &RawFrame, callee: &RawFrame) -> bool {
+        let place = |copy: usize, frame: &RawFrame| self.copies[copy].place(frame.address);
+        let runs = |copy: usize| {
+            self.frame(copy, callee.address).is_some_and(|now| now.executing && now.is_same_call(callee))
+        };
+        let between =
+            |copy: usize| place(0, caller) < place(copy, callee) && place(copy, callee) < place(1, caller);
+        let rests = self.rests(caller.address) && self.before(caller).is_some();
+        caller.executing && self.still(caller) && (rests || (0..2).any(|copy| runs(copy) && between(copy)))
+    }
+
     /// The same frame in both copies, whatever it does.
     #[must_use]
     pub fn stays(&self, frame: &RawFrame) -> bool {

@@ -6,6 +6,7 @@ pub mod climb;
 pub mod copies;
 pub mod look;
 pub mod loose;
+pub mod named_call;
 pub mod objects;
 pub mod pairs;
 pub mod pieces;

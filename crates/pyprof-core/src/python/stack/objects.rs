@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::look::Look;
 use super::pairs::{ANYWHERE, Call, Pairs};
+use super::prove::AskSite;
 use crate::python::frame::RawFrame;
 
 /// More frame objects than this are forgotten, all at once.
@@ -76,10 +77,12 @@ pub fn learn(look: &Look<'_>, chain: &[RawFrame], homes: &Homes, pairs: &mut Pai
             pairs.learn(anywhere(caller, callee));
         } else if callee.executing && homes.owns(caller) && homes.owns(callee) {
             pairs.confirm(anywhere(caller, callee));
-            if caller.executing && look.still(caller) {
-                let call = Call { instruction: caller.instruction, ..anywhere(caller, callee) };
+            let call = Call { instruction: caller.instruction, ..anywhere(caller, callee) };
+            if look.surrounds(caller, callee) && !pairs.has_its_own(call) {
                 pairs.learn(call);
-                pairs.learn_site(call);
+                if pairs.proven(call) {
+                    pairs.learn_site(call);
+                }
             }
         }
     }
@@ -111,17 +114,39 @@ pub fn proven(chain: &[RawFrame], certain: usize, homes: &Homes, pairs: &Pairs) 
         })
 }
 
-/// Puts callers that had moved on by the time they were read back to where they make the call.
-pub fn settle_lines(look: &Look<'_>, chain: &mut [RawFrame], pairs: &Pairs) {
+/// Puts callers that had moved on by the time they were read back to where they make the call. The result is how many
+/// frames from the root on are left of which that is known.
+pub fn settle_lines(
+    look: &Look<'_>,
+    chain: &mut [RawFrame],
+    pairs: &mut Pairs,
+    ask: &mut AskSite<'_>,
+) -> usize {
     for index in 1..chain.len() {
-        let callee = chain[index].code;
-        let caller = &mut chain[index - 1];
-        if caller.executing && look.still(caller) {
+        let (caller, callee) = (chain[index - 1], chain[index]);
+        if look.rests(caller.address) && look.surrounds(&caller, &callee) {
             continue;
         }
-        let known = pairs.proven(Call { caller: caller.code, instruction: caller.instruction, callee });
-        if let Some(site) = pairs.site(caller.code, callee).filter(|_| !known) {
-            caller.instruction = site;
-        }
+        let Some(site) = site(&caller, &callee, pairs, ask) else { return index };
+        chain[index - 1].instruction = site;
     }
+    chain.len()
+}
+
+/// Where the caller makes the call. A call by the callee's name is one, wherever else the caller may be by now. What
+/// has another name (a method that an operator calls, an alias) or is run by something else (a generator) is called
+/// where the caller has stood still around it, often.
+fn site(caller: &RawFrame, callee: &RawFrame, pairs: &mut Pairs, ask: &mut AskSite<'_>) -> Option<u64> {
+    let call = Call { instruction: caller.instruction, ..anywhere(caller, callee) };
+    if let Some(site) = pairs.named_site(call) {
+        return Some(site);
+    }
+    if pairs.worth_asking(call)
+        && let Some(site) = ask(caller, callee)
+    {
+        pairs.name_site(call, site);
+        return Some(site);
+    }
+    let here = !pairs.has_its_own(call) && pairs.proven(call);
+    if here { Some(call.instruction) } else { pairs.site(caller.code, callee.code) }
 }

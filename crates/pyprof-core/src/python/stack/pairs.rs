@@ -1,6 +1,6 @@
 //! Which call sites have been seen to call which functions: the proof for the part of a stack that was moving.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// A call is proven once it was certain this often...
 const MIN_SEEN: u32 = 3;
@@ -36,6 +36,10 @@ pub struct Pairs {
     asked: FxHashMap<Call, u32>,
     /// See [`Pairs::confirm_from`]
     just_made: FxHashMap<Call, u64>,
+    /// See [`Pairs::name_site`]
+    named: FxHashMap<Call, u64>,
+    /// Call sites that go by their callee's name
+    own: FxHashSet<(u64, u64)>,
     /// Bytes of a function's frame
     sizes: FxHashMap<u64, u64>,
 }
@@ -104,6 +108,28 @@ impl Pairs {
         self.sites.get(&(caller, callee)).copied()
     }
 
+    /// A caller that stands at `call` calls the callee by its name at the instruction `site`.
+    pub fn name_site(&mut self, call: Call, site: u64) {
+        if self.named.len() >= MAX_CALLS {
+            self.named.clear();
+            self.own.clear();
+        }
+        self.named.insert(call, site);
+        self.own.insert((call.caller, site));
+    }
+
+    /// See [`Pairs::name_site`].
+    #[must_use]
+    pub fn named_site(&self, call: Call) -> Option<u64> {
+        self.named.get(&call).copied()
+    }
+
+    /// The caller stands at the call of a function that it calls by name there: of this callee, or of another one.
+    #[must_use]
+    pub fn has_its_own(&self, call: Call) -> bool {
+        self.own.contains(&(call.caller, call.instruction))
+    }
+
     /// Forgets everything: the addresses of code objects mean something else now.
     pub fn clear(&mut self) {
         self.seen.clear();
@@ -111,6 +137,8 @@ impl Pairs {
         self.sites.clear();
         self.asked.clear();
         self.just_made.clear();
+        self.named.clear();
+        self.own.clear();
         self.sizes.clear();
     }
 

@@ -115,6 +115,8 @@ impl Prover {
             ends[index]
                 && if objects {
                     objects::proven(&self.chains[index], certain[index], &self.homes, pairs)
+                        && objects::settle_lines(look, &mut self.chains[index], pairs, ask)
+                            == self.chains[index].len()
                 } else {
                     proven(&mut self.chains[index], certain[index], pairs, ask)
                 }
@@ -122,9 +124,6 @@ impl Prover {
         self.stack.clear();
         let verdict = if let Some(index) = whole {
             self.stack.extend_from_slice(&self.chains[index]);
-            if objects {
-                objects::settle_lines(look, &mut self.stack, pairs);
-            }
             Verdict::Whole
         } else {
             // What is certain of a chain, or what still stands of the last good stack: the longer of the two.
@@ -135,6 +134,10 @@ impl Prover {
             } else {
                 &self.last_good[..standing]
             });
+            if objects {
+                let settled = objects::settle_lines(look, &mut self.stack, pairs, ask);
+                self.stack.truncate(settled);
+            }
             if self.stack.iter().any(|frame| !frame.is_marker()) { Verdict::Cut } else { Verdict::Lost }
         };
         let as_before = |(new, old): &(&RawFrame, &RawFrame)| new == old && look.still(new);
