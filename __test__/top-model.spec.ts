@@ -270,11 +270,18 @@ test('one interval that is longer than the window is the window', (t) => {
 
 test('the sampler’s health is that of the last seconds', (t) => {
   const meter = new PaceMeter(1e9)
-  t.deepEqual(meter.pace(), { rate: 0, cut: 0, failed: 0, ownCpu: 0, engine: '' })
+  t.deepEqual(meter.pace(), { rate: 0, cut: 0, failed: 0, ownCpu: 0, engine: '', offcpu: false })
   meter.add({ ...HEALTH, elapsedNs: 1e9, rounds: 1000, samples: 1000, cut: 0, cpuNs: 1e7 })
   t.is(meter.pace().rate, 1000)
   meter.add({ ...HEALTH, elapsedNs: 2e9, rounds: 1500, samples: 1500, cut: 250, failed: 50, cpuNs: 3e7 })
-  t.deepEqual(meter.pace(), { rate: 500, cut: 0.5, failed: 0.1, ownCpu: 0.02, engine: 'snapshot' })
+  t.deepEqual(meter.pace(), {
+    rate: 500,
+    cut: 0.5,
+    failed: 0.1,
+    ownCpu: 0.02,
+    engine: 'snapshot',
+    offcpu: false,
+  })
   meter.add({ ...HEALTH, elapsedNs: 3e9, rounds: 2500, samples: 2500, cut: 250, failed: 50, cpuNs: 3e7 })
-  t.deepEqual(meter.pace(), { rate: 1000, cut: 0, failed: 0, ownCpu: 0, engine: 'snapshot' })
+  t.deepEqual(meter.pace(), { rate: 1000, cut: 0, failed: 0, ownCpu: 0, engine: 'snapshot', offcpu: false })
 })

@@ -16,6 +16,10 @@ export interface HotFunction {
   selfShare: number
   /** `totalNs` as a share of everything recorded, 0 to 1. */
   totalShare: number
+  /** With `offcpu`: part of `totalNs` in which the thread was blocked. */
+  blockedNs?: number
+  /** With `offcpu`: how often it was blocked in that. */
+  waits?: number
 }
 
 export function hottest(raw: RawProfile, mode: Mode, limit: number): HotFunction[] {
@@ -35,15 +39,21 @@ export function hottest(raw: RawProfile, mode: Mode, limit: number): HotFunction
     return fn
   })
   const own = new Float64Array(stacks.parent.length)
+  const { offcpu } = raw.stats
+  const blocked = new Float64Array(offcpu ? own.length : 0)
+  const waits = new Float64Array(blocked.length)
   let all = 0
   for (let i = 0; i < weights.length; i++) {
     const weight = weights[i]!
     all += weight
     own[entries.stack[i]!]! += weight
+    if (!offcpu) continue
+    blocked[entries.stack[i]!]! += entries.blockedNs[i]!
+    waits[entries.stack[i]!]! += entries.waits[i]!
   }
   for (let stack = 1; stack < own.length; stack++) {
     const weight = own[stack]!
-    if (weight === 0) continue
+    if (weight === 0 && !waits[stack]) continue
     ofFrame[stacks.frame[stack]!]!.selfNs += weight
     const seen = new Set<HotFunction>()
     for (let at = stack; at !== 0; at = stacks.parent[at]!) {
@@ -52,6 +62,9 @@ export function hottest(raw: RawProfile, mode: Mode, limit: number): HotFunction
       if (seen.has(fn)) continue
       seen.add(fn)
       fn.totalNs += weight
+      if (!offcpu) continue
+      fn.blockedNs = (fn.blockedNs ?? 0) + blocked[stack]!
+      fn.waits = (fn.waits ?? 0) + waits[stack]!
     }
   }
   const result = [...functions.values()].sort((a, b) => b.selfNs - a.selfNs).slice(0, limit)

@@ -21,12 +21,15 @@ export { type RecordOptions, record } from './record.js'
 export {
   type Batch,
   type BatchEvent,
+  BLOCKED,
   CUT,
+  GOES_ON,
   HANDLES_EXCEPTION,
   HOLDS_GIL,
   IN_GC,
   ON_CPU,
   type SampleColumns,
+  WAITS_FOR_CPU,
   WAITS_FOR_GIL,
 } from './session/batch.js'
 export type { Gap, ProcessEvent, SessionEvent, ThreadEvent } from './session/events.js'

@@ -76,6 +76,13 @@ export interface RawEntries {
   cpuNs: Float64Array
 }
 
+export interface RawSums extends RawEntries {
+  /** Part of `wallNs` in which the thread neither ran nor waited for a CPU. */
+  blockedNs: Float64Array
+  /** Times that it was blocked; zero where that is not measured. */
+  waits: Float64Array
+}
+
 export interface RawFrames {
   kind: Uint32Array
   name: Uint32Array
@@ -123,7 +130,7 @@ export interface RawProfile {
   stacks: RawStacks
   processes: RawProcessSeen[]
   threads: RawThread[]
-  entries: RawEntries
+  entries: RawSums
   timeline: RawEntries & { timeNs: Float64Array }
   timelineComplete: boolean
   stats: RawStats
@@ -168,6 +175,7 @@ export interface RawSessionOptions {
   stream?: number
   native: boolean
   kernel: boolean
+  offcpu: boolean
   engine?: string
 }
 

@@ -27,6 +27,9 @@ export interface HotStack {
   frames: string[]
   ns: number
   share: number
+  /** With `offcpu`: part of `ns` in which the thread was blocked, and how often it was. */
+  blockedNs?: number
+  waits?: number
 }
 
 /** A thread and its time. */
@@ -124,6 +127,10 @@ export function rank(raw: RawProfile, mode: Mode, limits: SummaryLimits): Rankin
     const key = texts.join('\0')
     const stack = stacks.get(key) ?? { frames: shorten(texts), ns: 0, share: 0 }
     stack.ns += ns
+    if (raw.stats.offcpu) {
+      stack.blockedNs = (stack.blockedNs ?? 0) + raw.entries.blockedNs[i]!
+      stack.waits = (stack.waits ?? 0) + raw.entries.waits[i]!
+    }
     stacks.set(key, stack)
   }
   return {

@@ -171,6 +171,10 @@ export interface RecordingStats {
   unmerged: number
   /** Where the stacks come from. With several processes the least of their engines. */
   engine: EngineName
+  /** Whether blocked time was measured from switch to switch, in all processes: see `SamplingOptions.offcpu`. */
+  offcpu: boolean
+  /** Times that a thread was blocked; 0 where that was not measured. */
+  waits: number
 }
 
 /**

@@ -21,6 +21,8 @@ export interface EventSpec {
   samples: number
   wallNs: number
   cpuNs: number
+  blockedNs?: number
+  waits?: number
 }
 
 export const STATS: RecordingStats = {
@@ -40,6 +42,8 @@ export const STATS: RecordingStats = {
   lostInterrupts: 0,
   unmerged: 0,
   engine: 'snapshot',
+  offcpu: false,
+  waits: 0,
 }
 
 export const MISSING: FrameSpec = { name: '', missing: true }
@@ -74,6 +78,8 @@ export function rawProfile(threads: { tid: number; name: string }[], events: Eve
       sum.samples += row.samples
       sum.wallNs += row.wallNs
       sum.cpuNs += row.cpuNs
+      sum.blockedNs = (sum.blockedNs ?? 0) + (row.blockedNs ?? 0)
+      sum.waits = (sum.waits ?? 0) + (row.waits ?? 0)
     }
   }
   const columns = (list: typeof rows) => ({
@@ -82,6 +88,8 @@ export function rawProfile(threads: { tid: number; name: string }[], events: Eve
     samples: Float64Array.from(list, (row) => row.samples),
     wallNs: Float64Array.from(list, (row) => row.wallNs),
     cpuNs: Float64Array.from(list, (row) => row.cpuNs),
+    blockedNs: Float64Array.from(list, (row) => row.blockedNs ?? 0),
+    waits: Float64Array.from(list, (row) => row.waits ?? 0),
   })
   const column = (field: (frame: FrameSpec) => number) => Uint32Array.from(frames, field)
   let time = 0

@@ -67,7 +67,7 @@ export function shopScene(state: Partial<State> = {}, more: Partial<Scene> = {})
     model,
     state: initialState(state),
     target: { pid: 3028, command: 'python3 /srv/shop/main.py --port 8000', pythonVersion: '3.12.1' },
-    pace: { rate: 998.7, cut: 0.05, failed: 0.0012, ownCpu: 0.062, engine: 'snapshot' },
+    pace: { rate: 998.7, cut: 0.05, failed: 0.0012, ownCpu: 0.062, engine: 'snapshot', offcpu: false },
     rate: 1000,
     windowNs: 5e9,
     ended: null,

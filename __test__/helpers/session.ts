@@ -141,6 +141,7 @@ export const HEALTH: Health = {
   cut: 0,
   cpuNs: 0,
   engine: 'snapshot',
+  offcpu: false,
 }
 
 /** Yields what it is given until it is ended. */

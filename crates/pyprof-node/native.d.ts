@@ -76,6 +76,10 @@ export interface RawEntries {
   samples: Float64Array
   wallNs: Float64Array
   cpuNs: Float64Array
+  /** Elapsed time in which the thread was neither on a CPU nor waited for one */
+  blockedNs: Float64Array
+  /** Times that it was blocked; zero where that is not measured */
+  waits: Float64Array
 }
 
 /** Events in order of time. */
@@ -247,7 +251,10 @@ export interface RawSamples {
   stack: Uint32Array
   wallNs: Float64Array
   cpuNs: Float64Array
-  /** 1 on a CPU, 2 holds a GIL, 4 cut, 8 waits for its GIL, 16 in garbage collection, 32 handles an exception */
+  /**
+   * 1 on a CPU, 2 holds a GIL, 4 cut, 8 waits for its GIL, 16 in garbage collection, 32 handles an exception; off-CPU
+   * time: 64 blocked, 128 waits for a CPU, 256 the wait before goes on
+   */
   flags: Uint32Array
   /** Index of the name of the system call it was blocked in, plus 1; 0 for none */
   syscall: Uint32Array
@@ -272,6 +279,8 @@ export interface RawSessionOptions {
   native: boolean
   /** Show kernel frames */
   kernel: boolean
+  /** Measure blocked time from switch to switch */
+  offcpu: boolean
   /** `exact`, `perf` or `snapshot`; absent: the best for what is shown */
   engine?: string
 }
@@ -322,6 +331,10 @@ export interface RawStats {
   unmerged: number
   /** Where the stacks come from: `exact`, `perf`, `perf-user` or `snapshot` */
   engine: string
+  /** Blocked time is measured from switch to switch */
+  offcpu: boolean
+  /** Times that a thread was blocked, if that is measured */
+  waits: number
 }
 
 /** A process. */

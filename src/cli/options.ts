@@ -25,6 +25,9 @@ const HELP: Option = { short: 'h', help: 'Show this help' }
 
 const NATIVE_HELP = 'Show native frames, and threads that run no Python'
 const KERNEL_HELP = 'Show kernel frames'
+const OFFCPU_HELP =
+  'Measure blocked time from switch to switch, with the stack of each wait; keeps threads that wait. Needs the exact ' +
+  'engine'
 const ENGINE_HELP =
   "How stacks are taken: exact (the threads' own interrupts), perf or snapshot (default: snapshot; with native or " +
   'kernel frames the best there is; `pyprof-rs doctor` tells)'
@@ -78,6 +81,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       },
       native: { help: NATIVE_HELP },
       kernel: { help: KERNEL_HELP },
+      offcpu: { help: OFFCPU_HELP },
       engine: { value: 'ENGINE', help: ENGINE_HELP },
       count: { short: 'n', value: 'N', help: 'Without a terminal: end after this many tables' },
       limit: { value: 'N', help: 'Without a terminal: rows of a table (default: 20)' },
@@ -125,6 +129,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       },
       native: { short: 'n', help: NATIVE_HELP },
       kernel: { short: 'k', help: KERNEL_HELP },
+      offcpu: { help: OFFCPU_HELP },
       engine: { value: 'ENGINE', help: ENGINE_HELP },
       lines: { help: "Tell lines apart: show the line a frame was at, not its function's first" },
       'gil-stats': { help: 'Show at the end who held the GIL, and who waited for it and how long' },

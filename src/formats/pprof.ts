@@ -1,6 +1,6 @@
 /**
- * pprof's profile.proto, gzip-compressed. Every sample has three values: count, elapsed ns, CPU ns, and labels
- * that name its thread and process. Functions carry their first line, locations the line they were at.
+ * pprof's profile.proto, gzip-compressed. Every sample has three values: count, elapsed ns, CPU ns (where blocked time was
+ * measured two more: waits, blocked ns), and labels that name its thread and process. Functions carry their first line, locations the line they were at.
  */
 import { gzipSync } from 'node:zlib'
 import {
@@ -28,11 +28,17 @@ export function pprof(raw: RawProfile, about: Described): Uint8Array {
   const processKey = strings.dedup('process')
   const pidKey = strings.dedup('process_id')
   const { entries } = raw
+  const { offcpu } = raw.stats
   const sample = Array.from(entries.stack, (stack, i) => {
     const thread = raw.threads[entries.thread[i]!]!
     return new Sample({
       locationId: code.stack(stack),
-      value: [entries.samples[i]!, entries.wallNs[i]!, entries.cpuNs[i]!],
+      value: [
+        entries.samples[i]!,
+        entries.wallNs[i]!,
+        entries.cpuNs[i]!,
+        ...(offcpu ? [entries.waits[i]!, entries.blockedNs[i]!] : []),
+      ],
       label: [
         new Label({ key: threadKey, str: strings.dedup(thread.name) }),
         new Label({ key: tidKey, num: thread.tid }),
@@ -42,7 +48,12 @@ export function pprof(raw: RawProfile, about: Described): Uint8Array {
     })
   })
   const profile = new Profile({
-    sampleType: [type('samples', 'count'), type('wall', 'nanoseconds'), type('cpu', 'nanoseconds')],
+    sampleType: [
+      type('samples', 'count'),
+      type('wall', 'nanoseconds'),
+      type('cpu', 'nanoseconds'),
+      ...(offcpu ? [type('waits', 'count'), type('blocked', 'nanoseconds')] : []),
+    ],
     sample,
     mapping: code.mappings,
     location: code.locations,
@@ -54,7 +65,8 @@ export function pprof(raw: RawProfile, about: Described): Uint8Array {
     period: Math.round(1e9 / about.rate),
     comment: [
       strings.dedup(
-        `pyprof-rs, CPython ${about.pythonVersion}, pid ${about.pid}, mode ${about.mode}, engine ${raw.stats.engine}`,
+        `pyprof-rs, CPython ${about.pythonVersion}, pid ${about.pid}, mode ${about.mode}, engine ${raw.stats.engine}` +
+          (offcpu ? ', off-CPU time measured' : ''),
       ),
     ],
     defaultSampleType: strings.dedup(about.mode === 'cpu' ? 'cpu' : 'wall'),

@@ -16,8 +16,8 @@ export interface SampleColumns {
   /** CPU time of the thread in it. */
   readonly cpuNs: Float64Array
   /**
-   * {@link ON_CPU}, {@link HOLDS_GIL}, {@link CUT}, {@link WAITS_FOR_GIL}, {@link IN_GC} and {@link HANDLES_EXCEPTION},
-   * added up.
+   * {@link ON_CPU}, {@link HOLDS_GIL}, {@link CUT}, {@link WAITS_FOR_GIL}, {@link IN_GC}, {@link HANDLES_EXCEPTION},
+   * {@link BLOCKED}, {@link WAITS_FOR_CPU} and {@link GOES_ON}, added up.
    */
   readonly flags: Uint32Array
   /** The system call that the thread was blocked in: its name is `tables.strings[syscall - 1]`. 0 for none. */
@@ -36,6 +36,12 @@ export const WAITS_FOR_GIL = 8
 export const IN_GC = 16
 /** The thread was in an `except` or `finally` block of an exception. Known from CPython 3.11 on. */
 export const HANDLES_EXCEPTION = 32
+/** With `offcpu`: the thread was blocked for exactly `wallNs`. */
+export const BLOCKED = 64
+/** With `offcpu`: the thread could have run but had no CPU, for exactly `wallNs`. */
+export const WAITS_FOR_CPU = 128
+/** With `offcpu`: the wait of the thread's sample before goes on. */
+export const GOES_ON = 256
 
 /** A process or thread event, and its place among the batch's samples. */
 export type BatchEvent = (ProcessEvent | ThreadEvent) & {

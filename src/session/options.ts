@@ -31,6 +31,12 @@ export interface SamplingOptions {
   /** Show kernel frames. Default: false. */
   kernel?: boolean
   /**
+   * Measure blocked time from switch to switch instead of estimating it by looks: every wait is one sample of exactly
+   * its length, with the stack that the thread blocked in. Needs the exact engine; threads that wait are kept.
+   * Default: false.
+   */
+  offcpu?: boolean
+  /**
    * Take stacks this way or not at all: `exact`, `perf` or `snapshot`. Default: with `native` or `kernel` the best that
    * this process may use, which `stats.engine` tells; otherwise `snapshot`.
    */
@@ -73,7 +79,7 @@ export function checkOptions(
   { launched, stream }: { launched: boolean; stream: boolean },
 ): RawSessionOptions {
   const { rate = 1000, duration, mode = 'wall', threadNames = [], wait = launched ? 10_000 : 0 } = options
-  const { bufferSize = BUFFER_SIZE, native = false, kernel = false, engine } = options
+  const { bufferSize = BUFFER_SIZE, native = false, kernel = false, offcpu = false, engine } = options
   if (!(rate > 0) || rate > 1e6) throw invalid(`rate is a number above 0 and at most 1,000,000, not ${rate}`)
   if (duration !== undefined && !(duration > 0))
     throw invalid(`duration is a number of ms above 0, not ${duration}`)
@@ -81,6 +87,10 @@ export function checkOptions(
   if (!['wall', 'cpu', 'gil'].includes(mode)) throw invalid(`mode is wall, cpu or gil, not ${mode}`)
   if (engine !== undefined && !ENGINES.includes(engine))
     throw invalid(`engine is ${ENGINES.join(', ')}, not ${engine}`)
+  if (offcpu && engine !== undefined && engine !== 'exact')
+    throw invalid(`offcpu needs the engine exact, not ${engine}`)
+  if (offcpu && mode === 'cpu')
+    throw invalid('offcpu measures time off the CPU: mode is wall or gil, not cpu')
   if (!Number.isInteger(bufferSize) || bufferSize < 0 || bufferSize > MAX_BUFFER_SIZE)
     throw invalid(`bufferSize is a whole number from 0 to ${MAX_BUFFER_SIZE}, not ${bufferSize}`)
   return {
@@ -93,6 +103,7 @@ export function checkOptions(
     subprocesses: options.subprocesses ?? false,
     native,
     kernel,
+    offcpu,
     ...(engine === undefined ? {} : { engine }),
     ...(duration === undefined || duration === Infinity ? {} : { durationMs: duration }),
     ...(stream && bufferSize > 0 ? { stream: bufferSize } : {}),

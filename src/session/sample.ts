@@ -1,7 +1,18 @@
 /** A sample as an object. It holds its place in a batch; what it shows is made when it is asked for. */
 import { inspect } from 'node:util'
 import type { StackFrame } from '../types.js'
-import { type Batch, CUT, HANDLES_EXCEPTION, HOLDS_GIL, IN_GC, ON_CPU, WAITS_FOR_GIL } from './batch.js'
+import {
+  type Batch,
+  BLOCKED,
+  CUT,
+  GOES_ON,
+  HANDLES_EXCEPTION,
+  HOLDS_GIL,
+  IN_GC,
+  ON_CPU,
+  WAITS_FOR_CPU,
+  WAITS_FOR_GIL,
+} from './batch.js'
 import type { SessionThread } from './tables.js'
 
 /** One stack of one thread. */
@@ -63,6 +74,20 @@ export class Sample {
     return (this.#flags & HANDLES_EXCEPTION) !== 0
   }
 
+  /**
+   * With `offcpu`, what the thread did while it was off its CPU, for exactly `wallNs`: `blocked`, or `ready` when it could
+   * have run but had no CPU. `null` for a sample of another kind.
+   */
+  get wait(): 'blocked' | 'ready' | null {
+    if ((this.#flags & BLOCKED) !== 0) return 'blocked'
+    return (this.#flags & WAITS_FOR_CPU) !== 0 ? 'ready' : null
+  }
+
+  /** With `offcpu`: the wait of the thread's sample before goes on. A long one comes in pieces. */
+  get goesOn(): boolean {
+    return (this.#flags & GOES_ON) !== 0
+  }
+
   /** The system call that the thread was blocked in, for example `futex`; `null` when in none, or not known. */
   get syscall(): string | null {
     const { samples, tables } = this.#batch
@@ -97,8 +122,8 @@ export class Sample {
   /** All of it as a plain object. */
   toJSON() {
     const { type, timeNs, wallNs, cpuNs, onCpu, holdsGil, waitsForGil, inGc, handlesException } = this
-    const { syscall, complete, thread, frames } = this
-    const state = { onCpu, holdsGil, waitsForGil, inGc, handlesException, syscall }
+    const { wait, goesOn, syscall, complete, thread, frames } = this
+    const state = { onCpu, holdsGil, waitsForGil, inGc, handlesException, wait, goesOn, syscall }
     return { type, timeNs, wallNs, cpuNs, ...state, complete, thread, frames }
   }
 

@@ -131,6 +131,8 @@ pub struct Weights {
     pub gil_ns: u64,
     /// CPU time in ns, from the kernel's accounting of the thread
     pub cpu_ns: u64,
+    /// Times that the thread was blocked, where that is measured from switch to switch, else 0
+    pub waits: u64,
 }
 
 /// One line of the ordered record: `stack` was seen on `thread` from `time_ns` on for `weights`.

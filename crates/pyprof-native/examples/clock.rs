@@ -15,7 +15,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (rate, seconds): (f64, f64) = (rate.parse()?, seconds.parse()?);
     let native = matches!(what.as_str(), "stack" | "all");
     let walk = matches!(what.as_str(), "walk" | "all");
-    let wanted = Wanted { period_ns: (1e9 / rate) as u64, native, kernel: what == "all", in_kernel: true };
+    let wanted = Wanted {
+        period_ns: (1e9 / rate) as u64,
+        native,
+        kernel: what == "all",
+        in_kernel: true,
+        switches: false,
+    };
     let mut process = Attached::open(pid.parse()?)?;
     let mut interrupts = Interrupts::start(&mut process, wanted, walk)?;
     let end = Instant::now() + Duration::from_secs_f64(seconds);

@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pid: i32 = arguments.next().ok_or("which pid?")?.parse()?;
     let seconds: f64 = arguments.next().map_or(Ok(3.0), |text| text.parse())?;
     let mut process = Attached::open(pid)?;
-    let wanted = Wanted { period_ns: 500_000, native: true, kernel: true, in_kernel: true };
+    let wanted = Wanted { period_ns: 500_000, native: true, kernel: true, in_kernel: true, switches: false };
     let mut interrupts = Interrupts::start(&mut process, wanted, true)?;
     let mut unwinder = Unwinder::new(pid)?;
     let mut merger = Merger::new(process.reader.layout());

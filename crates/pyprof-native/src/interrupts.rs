@@ -1,4 +1,5 @@
-//! The two halves of one interrupt: what the kernel says of the thread, and what the walker read of Python in it.
+//! The two halves of one interrupt: what the kernel says of the thread, and what the walker read of Python in it. And
+//! what happened to each thread between its interrupts, in order.
 
 use std::io;
 
@@ -9,15 +10,41 @@ use pyprof_core::python::stack::thread::Header;
 use rustc_hash::FxHashMap;
 
 use crate::bpf::{Gil, Walk, Walker};
-use crate::perf::{Brought, Clock, Interrupt, Wanted, cpus};
+use crate::perf::{Brought, Clock, Interrupt, Switch, Wanted, cpus, monotonic};
 
 /// The walker ends some 3 us before the kernel writes its own record. More than this between the two, in ns, and they
 /// belong to two interrupts, of which one half each was lost.
 const SAME_INTERRUPT: u64 = 200_000;
+/// The same for a thread that leaves its CPU and the switch, which nothing comes between: a virtual machine can stand
+/// still there.
+const SAME_SWITCH: u64 = 50_000_000;
 
-/// One interrupt of one thread.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What happened to a thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Happened {
+    /// It has run for a while: its clock
+    #[default]
+    Ran,
+    /// It got its switches told: from now on nothing of it is missed
+    Met,
+    /// It left its CPU; `ready`: it could have gone on
+    Left {
+        /// It was not blocked, another thread took its CPU
+        ready: bool,
+    },
+    /// It has a CPU again
+    Came,
+    /// It has ended
+    Ended,
+    /// Records of any thread may be missing here
+    Lost,
+}
+
+/// One moment of one thread.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Interrupted {
+    /// Why it is told; the halves are those of `Ran` and `Left`
+    pub happened: Happened,
     /// The kernel's half
     pub interrupt: Interrupt,
     /// Python's half; `None` without a walker, and when it was lost
@@ -34,6 +61,11 @@ pub struct Interrupts {
     pending: FxHashMap<u32, Walk>,
     /// Inner thread ids that the walker knows, and the state of each
     known: FxHashMap<u32, (u64, Header)>,
+    /// The thread at the point of leaving each CPU, whose switch has not come yet
+    leaving: FxHashMap<u32, Interrupted>,
+    /// What came while the rings were read: what was before it may be in a ring that had been read already
+    later: Vec<Interrupted>,
+    switches: bool,
     lost: u64,
 }
 
@@ -55,6 +87,9 @@ impl Interrupts {
             decoder: FrameDecoder::new(process.reader.layout()),
             pending: FxHashMap::default(),
             known: FxHashMap::default(),
+            leaving: FxHashMap::default(),
+            later: Vec::new(),
+            switches: wanted.switches,
             lost: 0,
         };
         interrupts.learn_threads(process)?;
@@ -93,8 +128,12 @@ impl Interrupts {
 
     /// What has come since the last time, in order of time.
     pub fn take(&mut self) -> Vec<Interrupted> {
-        let mut taken = Vec::new();
+        let horizon = monotonic();
+        let mut taken = std::mem::take(&mut self.later);
         let (pending, decoder, lost) = (&mut self.pending, &self.decoder, &mut self.lost);
+        let (leaving, switches) = (&mut self.leaving, self.switches);
+        // The time of the last record of each CPU: what was lost was lost behind it.
+        let mut last = FxHashMap::default();
         let must_look = self.clock.read(|cpu, brought| match brought {
             Brought::Walk(bytes) => {
                 let goes_on = pending.get_mut(&cpu).is_some_and(|walk| walk.go_on(bytes, decoder));
@@ -106,20 +145,37 @@ impl Interrupts {
                 }
             }
             Brought::Interrupt(interrupt) => {
-                let walk = pending.remove(&cpu).map(|mut walk| {
-                    walk.end();
-                    walk
-                });
-                let walk = walk.filter(|walk| interrupt.time.abs_diff(walk.time) < SAME_INTERRUPT);
-                taken.push(Interrupted { interrupt: *interrupt, walk });
+                last.insert(cpu, interrupt.time);
+                taken.push(joined(*interrupt, pending.remove(&cpu)));
             }
-            Brought::Lost(count) => *lost += count,
+            Brought::Leaving(interrupt) => {
+                leaving.insert(cpu, joined(*interrupt, pending.remove(&cpu)));
+            }
+            Brought::Switch(switch) => {
+                last.insert(cpu, switch.time);
+                taken.push(switched(switch, leaving.remove(&cpu)));
+            }
+            Brought::Ended(tid, time) if switches => taken.push(moment(Happened::Ended, tid, time)),
+            Brought::Ended(..) => {}
+            Brought::Lost(count) => {
+                *lost += count;
+                if switches {
+                    taken.push(moment(Happened::Lost, 0, last.get(&cpu).copied().unwrap_or(0)));
+                }
+            }
         });
+        if switches {
+            let met = self.clock.take_met().into_iter();
+            taken.extend(met.map(|(tid, time)| moment(Happened::Met, tid, time)));
+        }
         if must_look {
             // A thread that cannot be covered is one whose time comes from looks.
             let _ = self.cover();
         }
         taken.sort_by_key(|one: &Interrupted| one.interrupt.time);
+        if switches {
+            self.later = taken.split_off(taken.partition_point(|one| one.interrupt.time <= horizon));
+        }
         taken
     }
 
@@ -127,6 +183,12 @@ impl Interrupts {
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.lost
+    }
+
+    /// Whether switches are told.
+    #[must_use]
+    pub fn tells_switches(&self) -> bool {
+        self.switches
     }
 
     /// Whether the walker runs.
@@ -146,6 +208,33 @@ impl Interrupts {
     pub fn uncovered(&self) -> usize {
         self.clock.uncovered()
     }
+}
+
+/// Both halves of an interrupt.
+fn joined(interrupt: Interrupt, walk: Option<Walk>) -> Interrupted {
+    let walk = walk.map(|mut walk| {
+        walk.end();
+        walk
+    });
+    let walk = walk.filter(|walk| interrupt.time.abs_diff(walk.time) < SAME_INTERRUPT);
+    Interrupted { happened: Happened::Ran, interrupt, walk }
+}
+
+/// A switch, with the stack of the thread that left if it did: the record right before it.
+fn switched(switch: Switch, leaving: Option<Interrupted>) -> Interrupted {
+    let Some(ready) = switch.leaves else { return moment(Happened::Came, switch.tid, switch.time) };
+    let happened = Happened::Left { ready };
+    let stack = leaving.filter(|one| {
+        one.interrupt.tid == switch.tid && switch.time.abs_diff(one.interrupt.time) < SAME_SWITCH
+    });
+    let Some(mut one) = stack else { return moment(happened, switch.tid, switch.time) };
+    (one.happened, one.interrupt.time) = (happened, switch.time);
+    one
+}
+
+/// Something without a stack.
+fn moment(happened: Happened, tid: i32, time: u64) -> Interrupted {
+    Interrupted { happened, interrupt: Interrupt { tid, time, ..Interrupt::default() }, walk: None }
 }
 
 /// Whether an error means that the kernel or its rules do not allow it, rather than that the target moved.

@@ -15,6 +15,8 @@ pub struct Kernel {
     symbols: Vec<(u64, u32)>,
     /// `NAME` or `NAME\t[MODULE]`, a line each
     names: String,
+    /// Addresses of the functions that put a thread to sleep
+    scheduler: std::ops::Range<u64>,
 }
 
 /// A place in the kernel.
@@ -49,6 +51,11 @@ impl Kernel {
             if address == 0 || !matches!(kind, "t" | "T" | "w" | "W") {
                 continue;
             }
+            match name {
+                "__sched_text_start" => kernel.scheduler.start = address,
+                "__sched_text_end" => kernel.scheduler.end = address,
+                _ => {}
+            }
             kernel.symbols.push((address, kernel.names.len() as u32));
             kernel.names.push_str(name);
             kernel.names.push('\n');
@@ -57,6 +64,12 @@ impl Kernel {
         // Of several names the first stays: the global ones come first in the file.
         kernel.symbols.dedup_by_key(|(address, _)| *address);
         (!kernel.symbols.is_empty()).then_some(kernel)
+    }
+
+    /// Whether `address` lies in a function that puts a thread to sleep: `/proc/TID/stack` leaves those out as well.
+    #[must_use]
+    pub fn schedules(&self, address: u64) -> bool {
+        self.scheduler.contains(&address)
     }
 
     /// The function that holds `address`.

@@ -12,7 +12,8 @@ use pyprof_native::Rights;
 use pyprof_native::engine::{EngineOptions, NativeEngine};
 use support::{NOBODY, Target, act, interpreters, skipped, system_python};
 
-const EXACT: EngineOptions = EngineOptions { native: true, kernel: true, forced: Some(EngineKind::Exact) };
+const EXACT: EngineOptions =
+    EngineOptions { native: true, kernel: true, offcpu: false, forced: Some(EngineKind::Exact) };
 
 /// Whether this machine and build have the engine.
 fn exact_works() -> bool {
@@ -272,8 +273,9 @@ fn act_when_told() {
     let Ok(told) = std::env::var("PYPROF_ACT") else { return };
     let python = system_python().expect("the test looked for it");
     let target = Target::python(&python, NESTED);
-    let engine = EngineOptions { native: true, kernel: true, forced: told.parse().ok() };
-    match Session::start(target.pid, options(engine), None) {
+    let offcpu = told == "offcpu";
+    let engine = EngineOptions { native: true, kernel: true, offcpu, forced: told.parse().ok() };
+    match Session::start(target.pid, Options { offcpu, ..options(engine) }, None) {
         Ok(session) => {
             drop(session);
             let recording = record(&target, options(engine), |recording| recording.stats.samples > 0);
@@ -297,6 +299,8 @@ fn an_engine_that_is_not_to_be_had_says_what_is_missing() {
     let said = act(NOBODY, "exact");
     assert!(said.starts_with("ENGINE engine `exact` on process"), "{said}");
     assert!(said.contains("BPF"), "{said}");
+    let said = act(NOBODY, "offcpu");
+    assert!(said.starts_with("ENGINE engine `exact` on process") && said.contains("BPF"), "{said}");
     let said = act(NOBODY, "best");
     assert!(said.contains("samples true") && !said.contains("engine exact"), "{said}");
     assert!(said.contains("advice the exact engine does not work here"), "{said}");

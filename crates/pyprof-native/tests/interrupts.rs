@@ -13,7 +13,8 @@ use pyprof_native::interrupts::{Interrupted, Interrupts, is_refusal};
 use pyprof_native::perf::Wanted;
 use support::{Target, interpreters, skipped};
 
-const WANTED: Wanted = Wanted { period_ns: 500_000, native: false, kernel: false, in_kernel: true };
+const WANTED: Wanted =
+    Wanted { period_ns: 500_000, native: false, kernel: false, in_kernel: true, switches: false };
 
 /// Starts the engine, or says why this machine cannot.
 fn start(process: &mut Attached, wanted: Wanted) -> Option<Interrupts> {

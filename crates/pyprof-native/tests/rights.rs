@@ -60,7 +60,7 @@ fn act_when_told() {
 fn start(engine: Engine, pid: i32) -> std::io::Result<()> {
     let mut process = Attached::open(pid).expect("it is ours");
     let in_kernel = engine != Engine::PerfUser;
-    let wanted = Wanted { period_ns: 1_000_000, native: true, kernel: in_kernel, in_kernel };
+    let wanted = Wanted { period_ns: 1_000_000, native: true, kernel: in_kernel, in_kernel, switches: false };
     Interrupts::start(&mut process, wanted, engine == Engine::Exact).map(|_| ())
 }
 

@@ -33,7 +33,8 @@ pub struct RawSamples {
     pub stack: Uint32Array,
     pub wall_ns: Float64Array,
     pub cpu_ns: Float64Array,
-    /// 1 on a CPU, 2 holds a GIL, 4 cut, 8 waits for its GIL, 16 in garbage collection, 32 handles an exception
+    /// 1 on a CPU, 2 holds a GIL, 4 cut, 8 waits for its GIL, 16 in garbage collection, 32 handles an exception; off-CPU
+    /// time: 64 blocked, 128 waits for a CPU, 256 the wait before goes on
     pub flags: Uint32Array,
     /// Index of the name of the system call it was blocked in, plus 1; 0 for none
     pub syscall: Uint32Array,

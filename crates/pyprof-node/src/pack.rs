@@ -142,6 +142,10 @@ pub struct RawEntries {
     pub samples: Float64Array,
     pub wall_ns: Float64Array,
     pub cpu_ns: Float64Array,
+    /// Elapsed time in which the thread was neither on a CPU nor waited for one
+    pub blocked_ns: Float64Array,
+    /// Times that it was blocked; zero where that is not measured
+    pub waits: Float64Array,
 }
 
 /// What was seen in order of time; empty unless asked for.
@@ -194,6 +198,8 @@ impl From<&Profile> for RawEntries {
             samples: numbers(&entries, |entry| entry.2.samples),
             wall_ns: numbers(&entries, |entry| entry.2.wall_ns),
             cpu_ns: numbers(&entries, |entry| entry.2.cpu_ns),
+            blocked_ns: numbers(&entries, |entry| entry.2.wall_ns.saturating_sub(entry.2.running_ns)),
+            waits: numbers(&entries, |entry| entry.2.waits),
         }
     }
 }

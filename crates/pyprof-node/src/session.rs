@@ -46,6 +46,8 @@ pub struct RawSessionOptions {
     pub native: bool,
     /// Show kernel frames
     pub kernel: bool,
+    /// Measure blocked time from switch to switch
+    pub offcpu: bool,
     /// `exact`, `perf` or `snapshot`; absent: the best for what is shown
     pub engine: Option<String>,
 }
@@ -71,8 +73,10 @@ impl TryFrom<RawSessionOptions> for Options {
             engine: NativeEngine::of(EngineOptions {
                 native: raw.native,
                 kernel: raw.kernel,
+                offcpu: raw.offcpu,
                 forced: raw.engine.as_deref().map(engine).transpose()?,
             }),
+            offcpu: raw.offcpu,
         })
     }
 }

@@ -28,6 +28,10 @@ pub struct RawStats {
     pub unmerged: f64,
     /// Where the stacks come from: `exact`, `perf`, `perf-user` or `snapshot`
     pub engine: String,
+    /// Blocked time is measured from switch to switch
+    pub offcpu: bool,
+    /// Times that a thread was blocked, if that is measured
+    pub waits: f64,
 }
 
 impl From<Stats> for RawStats {
@@ -49,6 +53,8 @@ impl From<Stats> for RawStats {
             lost_interrupts: stats.lost_interrupts as f64,
             unmerged: stats.unmerged as f64,
             engine: stats.engine.name().to_owned(),
+            offcpu: stats.offcpu,
+            waits: stats.waits as f64,
         }
     }
 }

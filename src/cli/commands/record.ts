@@ -140,6 +140,7 @@ function planOf(parsed: Parsed): Plan {
       subprocesses: values['subprocesses'] === true,
       native: values['native'] === true,
       kernel: values['kernel'] === true,
+      offcpu: values['offcpu'] === true,
       ...(values['engine'] === undefined ? {} : { engine: engineOf('record', text('engine')!) }),
       threadNames: (values['thread'] ?? []) as string[],
       timeline: format === 'speedscope',

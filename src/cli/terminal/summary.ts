@@ -52,6 +52,7 @@ function target({ pid, pythonVersion, subprocesses, processes }: Profile): strin
 
 function engine({ stats, engineAdvice }: Profile): string {
   const parts = [`engine ${stats.engine}`]
+  if (stats.offcpu) parts.push(`blocked time from switch to switch, ${count(stats.waits)} waits`)
   if (stats.lostInterrupts > 0) parts.push(`lost interrupts ${count(stats.lostInterrupts)}`)
   if (stats.unmerged > 0)
     parts.push(

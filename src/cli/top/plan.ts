@@ -25,6 +25,7 @@ export interface Plan {
   threadNames: string[]
   native: boolean
   kernel: boolean
+  offcpu: boolean
   engine?: (typeof ENGINES)[number]
   state: State
 }
@@ -50,11 +51,16 @@ export function planOf(parsed: Parsed): Plan {
     threadNames: (values['thread'] ?? []) as string[],
     native: values['native'] === true,
     kernel: values['kernel'] === true,
+    offcpu: values['offcpu'] === true,
     ...(values['engine'] === undefined ? {} : { engine: engineOf('top', text('engine')!) }),
     state: initialState({
       view,
       hasOutput: program !== undefined,
-      measure: measureOf(text('mode'), values['idle'] === true),
+      // Who asks for blocked time wants to see it.
+      measure: measureOf(
+        text('mode'),
+        values['idle'] === true || (values['offcpu'] === true && !text('mode')),
+      ),
       filter: text('filter') ?? '',
       ...sortOf(view, text('sort')),
     }),

@@ -40,6 +40,7 @@ export function report(
       failed: pace.failed,
       ownCpu: pace.ownCpu,
       engine: pace.engine,
+      offcpu: pace.offcpu,
       lost: model.lost,
     },
     functions: functionRows(model, state).slice(0, limit).map(place),

@@ -84,6 +84,8 @@ export interface Health {
   cpuNs: number
   /** Where the stacks come from: an `EngineName`. */
   engine: string
+  /** Blocked time is measured from switch to switch. */
+  offcpu: boolean
 }
 
 /** A `Session`, or a stand-in. */

@@ -8,7 +8,7 @@ import { failed } from './failed.js'
 import { functionRows, lineRows, processRows, threadRows } from './lists.js'
 import { measureIndex } from './model/measure.js'
 import { Model } from './model/model.js'
-import { type Pace, PaceMeter } from './model/pace.js'
+import { engineText, type Pace, PaceMeter } from './model/pace.js'
 import type { Plan } from './plan.js'
 import { report } from './report.js'
 import type { Source, Startable } from './source.js'
@@ -148,7 +148,7 @@ function head(model: Model, pace: Pace, { pid, plan: { rate, state } }: Printing
     `failed ${percent(pace.failed, 1)}`,
     ...(model.lost > 0 ? [`lost ${count(model.lost)}`] : []),
     `own CPU ${percent(pace.ownCpu, 1)}`,
-    pace.engine,
+    engineText(pace),
   ].join('  ')
 }
 

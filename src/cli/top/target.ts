@@ -40,7 +40,7 @@ export class Target {
    * the views.
    */
   open(plan: Plan, signal: AbortSignal): Promise<Source> {
-    const { rate, threadNames, subprocesses, native, kernel, engine } = plan
+    const { rate, threadNames, subprocesses, native, kernel, offcpu, engine } = plan
     const options = checkOptions(
       {
         rate,
@@ -48,6 +48,7 @@ export class Target {
         subprocesses,
         native,
         kernel,
+        offcpu,
         ...(engine === undefined ? {} : { engine }),
         idle: true,
         timeline: true,

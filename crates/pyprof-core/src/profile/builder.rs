@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::state::{HOLDS_GIL, ON_CPU};
+use super::state::{BLOCKED, GOES_ON, HOLDS_GIL, ON_CPU};
 use super::{
     EMPTY_STACK, Frame, FrameKind, GilTimes, LastLook, MISSING_FRAME, ProcessSeen, Profile, StackId,
     StackNode, State, TOO_MANY_STACKS, ThreadInfo, TimelineEntry, Weights,
@@ -46,12 +46,14 @@ pub struct Sighting {
 impl Sighting {
     fn weights(&self) -> Weights {
         let when = |yes| if yes { self.wall_ns } else { 0 };
+        let begins = u64::from(!self.state.has(GOES_ON));
         Weights {
-            samples: 1,
+            samples: begins,
             wall_ns: self.wall_ns,
             running_ns: when(self.state.has(ON_CPU)),
             gil_ns: when(self.state.has(HOLDS_GIL)),
             cpu_ns: 0,
+            waits: if self.state.has(BLOCKED) { begins } else { 0 },
         }
     }
 }
@@ -64,6 +66,7 @@ impl Weights {
         self.running_ns += more.running_ns;
         self.gil_ns += more.gil_ns;
         self.cpu_ns += more.cpu_ns;
+        self.waits += more.waits;
     }
 }
 
@@ -396,8 +399,14 @@ mod tests {
         builder.sample(&Sighting { state: State::default().with(HOLDS_GIL, true), ..seen(thread, stack, 2) });
         builder.add_cpu(first, 500);
         let profile = builder.finish(|_| true);
-        let sum =
-            Weights { samples: 2, wall_ns: 2_000_000, running_ns: 1_000_000, gil_ns: 1_000_000, cpu_ns: 500 };
+        let sum = Weights {
+            samples: 2,
+            wall_ns: 2_000_000,
+            running_ns: 1_000_000,
+            gil_ns: 1_000_000,
+            cpu_ns: 500,
+            waits: 0,
+        };
         assert_eq!(profile.entries[&(thread, stack)], sum);
         assert_eq!(profile.timeline, [TimelineEntry { time_ns: 0, thread, stack, weights: sum }]);
     }

@@ -12,6 +12,7 @@ impl Weights {
             running_ns: self.running_ns.saturating_sub(earlier.running_ns),
             gil_ns: self.gil_ns.saturating_sub(earlier.gil_ns),
             cpu_ns: self.cpu_ns.saturating_sub(earlier.cpu_ns),
+            waits: self.waits.saturating_sub(earlier.waits),
         }
     }
 

@@ -12,11 +12,17 @@ pub const WAITS_FOR_GIL: u32 = 8;
 pub const IN_GC: u32 = 16;
 /// The thread was in an `except` or `finally` block of an exception (known from 3.11 on).
 pub const HANDLES_EXCEPTION: u32 = 32;
+/// The thread was blocked, and the sample's time is measured from switch to switch.
+pub const BLOCKED: u32 = 64;
+/// The thread could have run but had no CPU, measured likewise.
+pub const WAITS_FOR_CPU: u32 = 128;
+/// The sample adds time to the one before of its thread: the same wait goes on.
+pub const GOES_ON: u32 = 256;
 
 /// What a thread did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct State {
-    /// [`ON_CPU`], [`HOLDS_GIL`], [`WAITS_FOR_GIL`], [`IN_GC`], [`HANDLES_EXCEPTION`]
+    /// The sum of [`ON_CPU`] and the others
     pub flags: u32,
     /// Number of the system call that it was blocked in; `None` when it was in none, or it is not known
     pub syscall: Option<u16>,
@@ -29,6 +35,13 @@ impl State {
         if yes {
             self.flags |= flag;
         }
+        self
+    }
+
+    /// Without `flag`.
+    #[must_use]
+    pub fn without(mut self, flag: u32) -> Self {
+        self.flags &= !flag;
         self
     }
 

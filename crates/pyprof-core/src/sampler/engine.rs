@@ -70,6 +70,9 @@ pub trait Probe: fmt::Debug + Send {
     /// Whether the running time of a thread comes from its interrupts. Then looks count while it is blocked only.
     fn covers(&self, tid: i32) -> bool;
 
+    /// Whether the switches of the threads it covers are told: then blocked time comes from them alone.
+    fn counts_waits(&self) -> bool;
+
     /// What belongs into the stack of a look beside Python's frames; `None`: nothing that is certain. `python`: root
     /// first, entry markers included, empty for a thread without a Python state.
     fn extend(&mut self, process: &Attached, thread: Seen, python: &[RawFrame]) -> Option<Vec<Place>>;
@@ -113,9 +116,32 @@ pub enum Place {
     Missing,
 }
 
-/// A thread at its own interrupt.
+/// What an engine tells of a thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum What {
+    /// It has run for `cpu_ns`, and is interrupted
+    #[default]
+    Ran,
+    /// From now on its switches are told ([`Probe::counts_waits`])
+    Met,
+    /// It leaves its CPU
+    Left {
+        /// It is not blocked: it waits for a CPU
+        ready: bool,
+    },
+    /// It has a CPU again
+    Came,
+    /// It has ended
+    Ended,
+    /// Something was lost here, of any thread
+    Lost,
+}
+
+/// A thread at its own interrupt, or where it leaves its CPU or has one again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Interrupt {
+    /// What happened; only those that ran or left have a stack
+    pub what: What,
     /// Kernel thread id in our pid namespace
     pub tid: i32,
     /// Its Python thread state; 0 for none
@@ -126,6 +152,8 @@ pub struct Interrupt {
     pub cpu_ns: u64,
     /// It held its GIL
     pub holds_gil: bool,
+    /// What it had in the register of a system call's first argument; 0 when unknown
+    pub argument: u64,
     /// Python's frames, root first, entry markers included
     pub python: Vec<RawFrame>,
     /// All frames, root first

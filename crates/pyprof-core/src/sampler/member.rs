@@ -1,12 +1,15 @@
 //! One process under the sampler: its threads, and how what a look brings becomes samples.
 
+mod waits;
+
 use std::collections::VecDeque;
 use std::io;
 
 use rustc_hash::FxHashMap;
 
-use super::engine::{Interrupt, Place, Probe, Seen};
+use super::engine::{Interrupt, Place, Probe, Seen, What};
 use super::frames::Frames;
+use super::offcpu::OffCpu;
 use super::others::Others;
 use super::sink::Sink;
 use super::thread::{self, Moment, SampledThread};
@@ -47,6 +50,8 @@ pub struct Member {
     interrupts: Vec<Interrupt>,
     /// Interrupts whose frames are not all named yet, and those behind them
     unnamed: VecDeque<Unnamed>,
+    /// Time off the CPU, when that is asked for and the engine tells of switches
+    offcpu: Option<OffCpu<Unnamed>>,
     /// Lost interrupts and unmerged stacks that are in the statistics
     counted: (u64, u64),
     /// When it was last looked at, on the session's clock
@@ -64,8 +69,8 @@ struct Look {
     stack: Vec<RawFrame>,
 }
 
-/// A sample that waits for the names of its native frames: an interrupt, or a look at a blocked thread.
-#[derive(Debug)]
+/// A sample that waits for the names of its native frames: an interrupt, a wait, or a look at a blocked thread.
+#[derive(Debug, Clone)]
 struct Unnamed {
     /// Index of its thread in the profile
     thread: u32,
@@ -81,6 +86,7 @@ impl Member {
     /// A process that has just been attached to, `index` in the profile; `now` on the session's clock.
     #[must_use]
     pub fn new(process: Attached, probe: Option<Box<dyn Probe>>, index: u32, now: u64) -> Self {
+        let offcpu = probe.as_ref().filter(|probe| probe.counts_waits()).map(|_| OffCpu::default());
         Self {
             process,
             probe,
@@ -94,6 +100,7 @@ impl Member {
             looks: Vec::new(),
             interrupts: Vec::new(),
             unnamed: VecDeque::new(),
+            offcpu,
             counted: (0, 0),
             before: now,
         }
@@ -139,9 +146,9 @@ impl Member {
             self.find_others(options, now, sink);
         }
         for interrupt in std::mem::take(&mut self.interrupts) {
-            let time = interrupt.time_ns.saturating_sub(start).min(now);
-            self.take_interrupt(interrupt, &looks, time, sink, stats);
+            self.take(interrupt, &looks, (now, start), sink, stats);
         }
+        self.count_waits((now, start), false, stats);
         self.add_named(options, sink, stats);
         for look in &looks {
             self.add(look, moment, options, sink, stats);
@@ -152,7 +159,8 @@ impl Member {
     }
 
     /// No more samples: its threads' last CPU time, and their end.
-    pub fn close(mut self, now: u64, options: &Options, sink: &mut Sink, stats: &mut Stats) {
+    pub fn close(mut self, (now, start): (u64, u64), options: &Options, sink: &mut Sink, stats: &mut Stats) {
+        self.end_waits((now, start), sink, stats);
         self.name_the_rest(options, sink, stats);
         for thread in self.threads.values_mut() {
             thread.settle(sink);
@@ -162,7 +170,14 @@ impl Member {
     }
 
     /// The session ends, the process does not.
-    pub fn settle(&mut self, options: &Options, sink: &mut Sink, stats: &mut Stats) {
+    pub fn settle(
+        &mut self,
+        (now, start): (u64, u64),
+        options: &Options,
+        sink: &mut Sink,
+        stats: &mut Stats,
+    ) {
+        self.end_waits((now, start), sink, stats);
         self.name_the_rest(options, sink, stats);
         self.threads.values_mut().for_each(|thread| thread.settle(sink));
         self.others.settle(sink);
@@ -173,7 +188,14 @@ impl Member {
         let threads = &mut self.threads;
         for thread in threads.values_mut() {
             let covered = self.probe.as_ref().is_some_and(|probe| probe.covers(thread.tid()));
+            let known = self.offcpu.as_ref().map(|offcpu| covered && offcpu.knows(thread.tid()));
+            if known == Some(false) {
+                thread.look_again();
+            }
             thread.ask_whether_it_ran(covered);
+            if known == Some(true) {
+                thread.count_by_interrupts();
+            }
         }
         let skipped = |address| threads.get(&address).is_some_and(SampledThread::needs_no_look);
         let reads = self.process.reader.main_reads();
@@ -253,6 +275,9 @@ impl Member {
         if thread.counts_by_interrupts() {
             return thread.account(sink);
         }
+        if self.offcpu.is_some() && self.probe.as_ref().is_some_and(|probe| probe.covers(thread.tid())) {
+            return self.find_wait(look, sink);
+        }
         let stack = match look.outcome {
             Outcome::NoFrames => None,
             Outcome::Stack(Verdict::Whole) => Some(false),
@@ -331,16 +356,41 @@ impl Member {
         thread.add(stack, state, moment, options, sink, stats);
     }
 
+    /// What the engine tells. `now`, `start`: see [`Member::sample`].
+    fn take(
+        &mut self,
+        interrupt: Interrupt,
+        looks: &[Look],
+        (now, start): (u64, u64),
+        sink: &mut Sink,
+        stats: &mut Stats,
+    ) {
+        if interrupt.what != What::Ran {
+            return self.take_switch(interrupt, looks, (now, start), sink, stats);
+        }
+        if let Some(offcpu) = &mut self.offcpu {
+            offcpu.ran(interrupt.tid);
+        }
+        let time = interrupt.time_ns.saturating_sub(start).min(now);
+        let cpu_ns = interrupt.cpu_ns;
+        let Some(mut one) = self.caught(interrupt, looks, time, sink) else { return };
+        // Where switches are told, that time is known by itself.
+        let exact = self.offcpu.is_some();
+        let thread = self.threads.get_mut(&one.state).filter(|thread| thread.index() == one.thread);
+        let thread = thread.or_else(|| self.others.get(one.tid)).filter(|_| !exact);
+        one.moment.wall = cpu_ns + thread.map_or(0, |thread| thread.take_waited(cpu_ns));
+        self.push(one, stats);
+    }
+
     /// An interrupt as it came: Python's frames are named now, while their code objects are there.
-    fn take_interrupt(
+    fn caught(
         &mut self,
         interrupt: Interrupt,
         looks: &[Look],
         time: u64,
         sink: &mut Sink,
-        stats: &mut Stats,
-    ) {
-        let Some(probe) = self.probe.as_ref().filter(|probe| probe.covers(interrupt.tid)) else { return };
+    ) -> Option<Unnamed> {
+        let probe = self.probe.as_ref().filter(|probe| probe.covers(interrupt.tid))?;
         let all = probe.shows_all_threads();
         let known = self.states.get(&interrupt.tid).copied();
         let state = if interrupt.state == 0 { known.unwrap_or(0) } else { interrupt.state };
@@ -353,21 +403,25 @@ impl Member {
             None if interrupt.state != 0 || all => {
                 self.others.thread(self.process.handle.pid(), interrupt.tid, self.index, time, sink)
             }
-            None => return,
+            None => return None,
         };
+        Some(Unnamed {
+            thread: thread.index(),
+            tid: interrupt.tid,
+            state,
+            moment: Moment { time, wall: 0 },
+            did: State::default().with(ON_CPU, true).with(HOLDS_GIL, interrupt.holds_gil),
+            python,
+            places: interrupt.places,
+        })
+    }
+
+    fn push(&mut self, one: Unnamed, stats: &mut Stats) {
         if self.unnamed.len() >= MAX_UNNAMED {
             self.unnamed.pop_front();
             stats.lost_interrupts += 1;
         }
-        self.unnamed.push_back(Unnamed {
-            thread: thread.index(),
-            tid: interrupt.tid,
-            state,
-            moment: Moment { time, wall: interrupt.cpu_ns + thread.take_waited(interrupt.cpu_ns) },
-            did: State::default().with(ON_CPU, true).with(HOLDS_GIL, interrupt.holds_gil),
-            python,
-            places: interrupt.places,
-        });
+        self.unnamed.push_back(one);
     }
 
     /// Adds the interrupts whose frames have names, in their order.
@@ -416,6 +470,10 @@ impl Member {
 
     /// Threads without a Python state that wait.
     fn add_others(&mut self, moment: Moment, options: &Options, sink: &mut Sink, stats: &mut Stats) {
+        if self.offcpu.is_some() {
+            self.find_waits_of_others(moment.time, sink);
+            return self.others.account(moment.time, sink);
+        }
         let Some(probe) = self.probe.as_mut().filter(|_| options.idle) else {
             return self.others.account(moment.time, sink);
         };

@@ -8,6 +8,7 @@ pub mod engine;
 mod follow;
 mod frames;
 mod member;
+mod offcpu;
 mod others;
 mod priority;
 mod run;
@@ -41,6 +42,7 @@ pub enum Mode {
 
 /// How to sample.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "switches, each with a meaning of its own")]
 pub struct Options {
     /// Samples a second, above 0
     pub rate: f64,
@@ -62,6 +64,8 @@ pub struct Options {
     pub stream: Option<usize>,
     /// Sees more than looks do; `None`: looks alone
     pub engine: Option<Arc<dyn Engine>>,
+    /// Blocked time from switch to switch, which the engine must tell; threads that wait are kept then
+    pub offcpu: bool,
 }
 
 impl Default for Options {
@@ -77,6 +81,7 @@ impl Default for Options {
             subprocesses: false,
             stream: None,
             engine: None,
+            offcpu: false,
         }
     }
 }
@@ -86,6 +91,14 @@ const MAX_RATE: f64 = 1e6;
 
 impl Options {
     fn check(&self) -> Result<()> {
+        if self.offcpu && self.mode == Mode::Cpu {
+            let text = "off-CPU time is none on a CPU; use mode wall or gil".to_owned();
+            return Err(Error::InvalidArgument(text));
+        }
+        if self.offcpu && self.engine.is_none() {
+            let text = "off-CPU time needs the exact engine".to_owned();
+            return Err(Error::InvalidArgument(text));
+        }
         if self.rate > 0.0 && self.rate <= MAX_RATE {
             return Ok(());
         }
@@ -130,6 +143,10 @@ pub struct Stats {
     pub unmerged: u64,
     /// Where the stacks come from; with several processes the least of their engines
     pub engine: EngineKind,
+    /// Blocked time is measured from switch to switch, in all processes
+    pub offcpu: bool,
+    /// Times that a thread was blocked, if that is measured
+    pub waits: u64,
 }
 
 /// Why a session ended.
@@ -185,6 +202,8 @@ impl Stats {
             processes: self.processes,
             threads: self.threads,
             engine: self.engine,
+            offcpu: self.offcpu,
+            waits: self.waits.saturating_sub(earlier.waits),
         }
     }
 }
@@ -212,8 +231,9 @@ pub struct Session {
 impl Session {
     /// Attaches to `pid` and starts. Returns once the target has been understood, before the first sample; the root
     /// of a tree need not be Python. `wake` is called when there is something to drain, once until it is.
-    pub fn start(pid: i32, options: Options, wake: Option<Wake>) -> Result<Self> {
+    pub fn start(pid: i32, mut options: Options, wake: Option<Wake>) -> Result<Self> {
         options.check()?;
+        options.idle |= options.offcpu;
         let control = Control::default();
         let (ready, attached) = mpsc::channel();
         let thread = std::thread::Builder::new()

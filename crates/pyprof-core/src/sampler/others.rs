@@ -39,6 +39,12 @@ impl Others {
         })
     }
 
+    /// The same, to look at.
+    #[must_use]
+    pub fn look(&self, tid: i32) -> Option<&SampledThread> {
+        self.threads.get(&tid)
+    }
+
     /// The thread `tid`, if it is here.
     pub fn get(&mut self, tid: i32) -> Option<&mut SampledThread> {
         self.threads.get_mut(&tid)

@@ -81,6 +81,8 @@ impl Run {
         run.found(pid, ppid, command_line(pid), 0);
         if let Some(mut process) = attached {
             let probe = run.probe(&mut process)?;
+            // Setting up the engine is no part of the recording.
+            (run.start, run.started_unix_ns) = (clock::now(), clock::unix_time());
             run.ready(process, probe, 0);
         }
         // Who asks right after the start learns the engine.
@@ -96,9 +98,10 @@ impl Run {
         let result = self.sample(control);
         let now = self.now();
         self.stats.elapsed_ns = now;
+        let (end, options) = ((now, self.start), &self.options);
         self.members
             .iter_mut()
-            .for_each(|member| member.settle(&self.options, &mut self.sink, &mut self.stats));
+            .for_each(|member| member.settle(end, options, &mut self.sink, &mut self.stats));
         let end = *result.as_ref().unwrap_or(&EndReason::Denied);
         self.stats.lost = self.sink.publish(now, Some(end));
         control.publish(self.stats);
@@ -171,7 +174,7 @@ impl Run {
                 index += 1;
                 continue;
             };
-            self.members.swap_remove(index).close(now, &self.options, &mut self.sink, &mut self.stats);
+            self.members.swap_remove(index).close(moment, &self.options, &mut self.sink, &mut self.stats);
             let lost = matches!(error, Error::ProcessExited { .. });
             self.follower.tell(Word::Lost(pid));
             if self.options.subprocesses {
@@ -269,6 +272,8 @@ impl Run {
             self.replaced_at = None;
         }
         self.sink.change_process(index, |info| info.python_version = Some(version));
+        let tells = self.options.offcpu && probe.as_ref().is_some_and(|probe| probe.counts_waits());
+        self.stats.offcpu = tells && (self.stats.offcpu || self.engine.is_none());
         let kind = probe.as_ref().map_or(EngineKind::Snapshot, |probe| probe.kind());
         if self.engine.is_none_or(|known| kind < known) {
             self.engine = Some(kind);
@@ -280,7 +285,8 @@ impl Run {
 
     fn exited(&mut self, pid: i32, now: u64) {
         if let Some(at) = self.members.iter().position(|member| member.process().handle.pid() == pid) {
-            self.members.swap_remove(at).close(now, &self.options, &mut self.sink, &mut self.stats);
+            let moment = (now, self.start);
+            self.members.swap_remove(at).close(moment, &self.options, &mut self.sink, &mut self.stats);
         }
         if let Some(index) = self.indices.remove(&pid) {
             self.sink.change_process(index, |info| info.ended = true);

@@ -4,7 +4,7 @@ use super::cpu::CpuShares;
 use super::sink::Sink;
 use super::{Mode, Options, Stats};
 use crate::process::thread_clock::{RunState, SchedStat, ThreadClock};
-use crate::profile::state::{HOLDS_GIL, ON_CPU};
+use crate::profile::state::{BLOCKED, GOES_ON, HOLDS_GIL, ON_CPU, WAITS_FOR_CPU};
 use crate::profile::{EMPTY_STACK, LastLook, Sighting, StackId, State};
 use crate::python::stack::thread::Header;
 
@@ -137,6 +137,20 @@ impl SampledThread {
         self.counts_by_interrupts
     }
 
+    /// Its interrupts say all there is to know of it, blocked or not.
+    pub fn count_by_interrupts(&mut self) {
+        self.counts_by_interrupts = true;
+    }
+
+    /// The system call that it is blocked in at this moment.
+    #[must_use]
+    pub fn syscall_now(&self) -> Option<u16> {
+        match self.clock.as_ref()?.state().ok()? {
+            RunState::Blocked { syscall, .. } => syscall.and_then(|number| u16::try_from(number).ok()),
+            RunState::Running => None,
+        }
+    }
+
     /// It has been blocked ever since.
     #[must_use]
     pub fn still_rests(&self) -> bool {
@@ -266,15 +280,18 @@ pub fn add_late(
         Mode::Gil => holds_gil,
     };
     if !wanted || stack.is_none() && !options.idle {
-        stats.idle += 1;
+        stats.idle += u64::from(!state.has(GOES_ON));
         stats.idle_ns += wall_ns;
         return;
     }
     let cut = stack.is_some_and(|(_, cut)| cut);
-    stats.samples += 1;
-    stats.cut += u64::from(cut);
+    let begins = u64::from(!state.has(GOES_ON));
+    stats.samples += begins;
+    stats.waits += if state.has(BLOCKED) { begins } else { 0 };
+    stats.cut += if cut { begins } else { 0 };
     let added = sink.sample(&seen, cut);
     match thread {
+        _ if state.has(WAITS_FOR_CPU) => {}
         Some(thread) if on_cpu => thread.cpu.running(added, wall_ns),
         // Its account is closed; what the interrupt stands for is known.
         None if on_cpu => sink.add_cpu(added, wall_ns),

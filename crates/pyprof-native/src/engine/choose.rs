@@ -32,8 +32,14 @@ pub fn choose(process: &mut Attached, options: EngineOptions, rate: f64) -> Resu
         native: options.native,
         kernel: options.kernel,
         in_kernel: true,
+        switches: options.offcpu,
     };
-    let tries: &[EngineKind] = match options.forced {
+    let forced = if options.offcpu { options.forced.or(Some(EngineKind::Exact)) } else { options.forced };
+    if options.offcpu && forced != Some(EngineKind::Exact) {
+        let text = "off-CPU time needs the exact engine, not another one";
+        return Err(Error::InvalidArgument(text.to_owned()));
+    }
+    let tries: &[EngineKind] = match forced {
         None => &[EngineKind::Exact, EngineKind::Perf, EngineKind::PerfUser, EngineKind::Snapshot],
         Some(EngineKind::Exact) => &[EngineKind::Exact],
         Some(EngineKind::Perf | EngineKind::PerfUser) => &[EngineKind::Perf, EngineKind::PerfUser],
@@ -49,7 +55,7 @@ pub fn choose(process: &mut Attached, options: EngineOptions, rate: f64) -> Resu
         }
         match start(process, *kind, wanted) {
             Ok(interrupts) => {
-                let advice = obstacle.filter(|_| options.forced.is_none());
+                let advice = obstacle.filter(|_| forced.is_none());
                 return Ok(Choice { kind: *kind, interrupts, advice });
             }
             Err(error) => {
@@ -62,7 +68,7 @@ pub fn choose(process: &mut Attached, options: EngineOptions, rate: f64) -> Resu
             }
         }
     }
-    let engine = options.forced.map_or("exact", EngineKind::name);
+    let engine = forced.map_or("exact", EngineKind::name);
     Err(Error::Engine { pid: process.handle.pid(), engine, reason: obstacle.unwrap_or_default() })
 }
 

@@ -29,6 +29,8 @@ pub struct EngineOptions {
     pub native: bool,
     /// Kernel frames
     pub kernel: bool,
+    /// Blocked time from switch to switch; the exact engine alone has it
+    pub offcpu: bool,
     /// This way or none; `None`: the best there is. [`EngineKind::Perf`] stands for `PerfUser` too
     pub forced: Option<EngineKind>,
 }
@@ -44,7 +46,7 @@ impl NativeEngine {
     /// The engine for these options; `None` when looks alone do what is asked.
     #[must_use]
     pub fn of(options: EngineOptions) -> Option<Arc<dyn Engine>> {
-        let plain = !options.native && !options.kernel;
+        let plain = !options.native && !options.kernel && !options.offcpu;
         if plain && matches!(options.forced, None | Some(EngineKind::Snapshot)) {
             return None;
         }

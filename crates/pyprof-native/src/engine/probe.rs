@@ -3,12 +3,12 @@
 use pyprof_core::attach::Attached;
 use pyprof_core::python::frame::RawFrame;
 use pyprof_core::sampler::EngineKind;
-use pyprof_core::sampler::engine::{self, OtherFrame, Place, Seen};
+use pyprof_core::sampler::engine::{self, OtherFrame, Place, Seen, What};
 use rustc_hash::FxHashMap;
 
 use super::EngineOptions;
 use super::stacks::Stacks;
-use crate::interrupts::{Interrupted, Interrupts};
+use crate::interrupts::{Happened, Interrupted, Interrupts};
 use crate::merge::Merger;
 
 /// Threads whose last interrupt is remembered, for engines without a walker.
@@ -70,6 +70,19 @@ impl engine::Probe for EngineProbe {
         let Some(interrupts) = &mut self.interrupts else { return };
         let exact = interrupts.walks();
         for one in interrupts.take() {
+            let what = match one.happened {
+                Happened::Ran => What::Ran,
+                Happened::Met => What::Met,
+                Happened::Left { ready } => What::Left { ready },
+                Happened::Came => What::Came,
+                Happened::Ended => What::Ended,
+                Happened::Lost => What::Lost,
+            };
+            if !matches!(what, What::Ran | What::Left { .. }) {
+                let (tid, time_ns) = (one.interrupt.tid, one.interrupt.time);
+                into.push(engine::Interrupt { what, tid, time_ns, ..engine::Interrupt::default() });
+                continue;
+            }
             if !exact {
                 if self.last.len() >= MAX_LAST {
                     self.last.clear();
@@ -83,7 +96,7 @@ impl engine::Probe for EngineProbe {
             let (state, holds_gil) =
                 one.walk.as_ref().map_or((0, false), |walk| (walk.state, walk.holds_gil));
             let mut places = if whole || python.is_empty() {
-                self.stacks.interrupted(&one.interrupt, &python, cframe)
+                self.stacks.interrupted(&one.interrupt, &python, cframe, what != What::Ran)
             } else {
                 let mut places = vec![Place::Missing];
                 let shown = python.iter().enumerate().filter(|(_, frame)| !frame.is_marker());
@@ -95,10 +108,12 @@ impl engine::Probe for EngineProbe {
                 places = vec![Place::Missing];
             }
             into.push(engine::Interrupt {
+                what,
                 tid: one.interrupt.tid,
                 state,
                 time_ns: one.interrupt.time,
-                cpu_ns: one.interrupt.period,
+                cpu_ns: if what == What::Ran { one.interrupt.period } else { 0 },
+                argument: one.interrupt.first_argument(),
                 holds_gil,
                 python,
                 places,
@@ -108,6 +123,10 @@ impl engine::Probe for EngineProbe {
 
     fn covers(&self, tid: i32) -> bool {
         self.interrupts.as_ref().is_some_and(|interrupts| interrupts.walks() && interrupts.covers(tid))
+    }
+
+    fn counts_waits(&self) -> bool {
+        self.interrupts.as_ref().is_some_and(|interrupts| interrupts.walks() && interrupts.tells_switches())
     }
 
     fn extend(&mut self, process: &Attached, thread: Seen, python: &[RawFrame]) -> Option<Vec<Place>> {

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::EngineOptions;
 use super::table::Table;
-use crate::blocked::WaitingThread;
+use crate::blocked::{WaitingThread, read_stack};
 use crate::kernel::Kernel;
 use crate::look::Caught;
 use crate::merge::{Merged, Merger, Problem, Slot};
@@ -24,6 +24,8 @@ use crate::waits;
 const LONGEST_INSTRUCTION: u64 = 20;
 /// Words on the top of the stack among which the caller of a function without unwind information is looked for.
 const LEAF_WORDS: u64 = 16;
+/// Bytes of the stack of a blocked thread that are read where the kernel's copy is too short.
+const LONG_STACK: usize = 256 << 10;
 /// Blocked threads whose files are kept open.
 const MAX_WAITING: usize = 1024;
 
@@ -89,18 +91,27 @@ impl Stacks {
         self.unmerged
     }
 
-    /// A thread at its interrupt. `python`: root first; `cframe`: see [`Merger::merge`].
+    /// A thread at its interrupt. `python`: root first; `cframe`: see [`Merger::merge`]; `leaves`: it leaves its CPU, and
+    /// the scheduler's own frames are not shown.
     pub fn interrupted(
         &mut self,
         interrupt: &Interrupt,
         python: &[RawFrame],
         cframe: Option<u64>,
+        leaves: bool,
     ) -> Vec<Place> {
         let mut places = Vec::with_capacity(python.len() + 8);
         let merged = self
             .unwinder
             .as_mut()
             .and_then(|unwinder| merge(interrupt, unwinder, &mut self.merger, python, cframe));
+        let short = |merged: &Merged| merged.problem == Some(Problem::NativeCut);
+        let merged = match &merged {
+            Some((_, Some(half))) if leaves && short(half) => {
+                self.merge_more(interrupt, python, cframe).or(merged)
+            }
+            _ => merged,
+        };
         match merged {
             Some((native, merged)) => {
                 self.push_native(python, &native, merged.as_ref(), &mut places);
@@ -108,9 +119,32 @@ impl Stacks {
             None => push_python(python, &mut places),
         }
         if self.options.kernel {
-            self.push_kernel(&interrupt.kernel, &mut places);
+            let kernel = self.kernel.as_deref().filter(|_| leaves);
+            let schedules = |address: &u64| kernel.is_some_and(|kernel| kernel.schedules(*address));
+            let scheduler = interrupt.kernel.iter().take_while(|address| schedules(address)).count();
+            self.push_kernel(&interrupt.kernel[scheduler..], &mut places);
         }
         places
+    }
+
+    /// The kernel copies a stack up to its first page that was never touched, and `select` leaves such pages in the middle.
+    /// While the thread is still blocked in that place, all of it can be read from outside.
+    fn merge_more(
+        &mut self,
+        interrupt: &Interrupt,
+        python: &[RawFrame],
+        cframe: Option<u64>,
+    ) -> Option<(Unwound, Option<Merged>)> {
+        let regs = interrupt.user_regs()?;
+        let waiting = WaitingThread::open(self.pid, interrupt.tid).ok()?;
+        let blocked = waiting.look().ok()??;
+        if (blocked.regs.ip, blocked.regs.sp) != (regs.ip, regs.sp) {
+            return None;
+        }
+        let stack = read_stack(&self.memory, regs.sp, LONG_STACK).bytes;
+        let whole = Interrupt { stack, ..interrupt.clone() };
+        let merged = merge(&whole, self.unwinder.as_mut()?, &mut self.merger, python, cframe);
+        merged.filter(|_| waiting.stayed(&blocked))
     }
 
     /// A thread at an interrupt without a walk. `python`: what looks saw before and after it, which is believed where

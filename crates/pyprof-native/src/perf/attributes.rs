@@ -6,8 +6,9 @@ use super::sys::Attributes;
 
 /// `PERF_TYPE_SOFTWARE`
 const SOFTWARE: u32 = 1;
-/// `PERF_COUNT_SW_CPU_CLOCK`, `PERF_COUNT_SW_DUMMY`, `PERF_COUNT_SW_BPF_OUTPUT`
+/// `PERF_COUNT_SW_CPU_CLOCK`, `PERF_COUNT_SW_CONTEXT_SWITCHES`, `PERF_COUNT_SW_DUMMY`, `PERF_COUNT_SW_BPF_OUTPUT`
 const CPU_CLOCK: u64 = 0;
+const CONTEXT_SWITCHES: u64 = 3;
 const DUMMY: u64 = 9;
 const BPF_OUTPUT: u64 = 10;
 
@@ -29,8 +30,10 @@ const INHERIT: u64 = 1 << 1;
 const EXCLUDE_KERNEL: u64 = 1 << 5;
 const EXCLUDE_HYPERVISOR: u64 = 1 << 6;
 const TASK: u64 = 1 << 13;
+const SAMPLE_ID_ALL: u64 = 1 << 18;
 const EXCLUDE_CALLCHAIN_USER: u64 = 1 << 22;
 const USE_CLOCK: u64 = 1 << 25;
+const CONTEXT_SWITCH: u64 = 1 << 26;
 const INHERIT_THREAD: u64 = 1 << 35;
 
 /// The user registers that unwinding starts from, in the kernel's order (`PERF_REG_X86_*`, `PERF_REG_ARM64_*`).
@@ -44,6 +47,7 @@ pub const STACK_BYTES: u32 = 32 << 10;
 
 /// What each interrupt should bring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "switches, each with a meaning of its own")]
 pub struct Wanted {
     /// CPU time between two interrupts of a thread, in ns
     pub period_ns: u64,
@@ -53,13 +57,24 @@ pub struct Wanted {
     pub kernel: bool,
     /// Interrupts inside the kernel too; needs more rights
     pub in_kernel: bool,
+    /// When each thread leaves its CPU and where, and when it has one again; needs `in_kernel`
+    pub switches: bool,
 }
 
 impl Wanted {
-    fn sample_type(self) -> u64 {
-        let native = if self.native { REGS_USER | STACK_USER } else { 0 };
-        let kernel = if self.kernel { CALLCHAIN } else { 0 };
-        IDENTIFIER | IP | TID | TIME | CPU | PERIOD | native | kernel
+    /// What the record of an event holds.
+    #[must_use]
+    pub(super) fn contents(self, kind: Kind) -> Contents {
+        let switch = kind == Kind::Switch;
+        Contents { registers: self.native || switch, stack: self.native, kernel: self.kernel }
+    }
+
+    fn sample_type(self, kind: Kind) -> u64 {
+        let contents = self.contents(kind);
+        let registers = if contents.registers { REGS_USER } else { 0 };
+        let stack = if contents.stack { STACK_USER } else { 0 };
+        let kernel = if contents.kernel { CALLCHAIN } else { 0 };
+        IDENTIFIER | IP | TID | TIME | CPU | PERIOD | registers | stack | kernel
     }
 
     /// The interrupts of a thread; `inherit`: and of the threads it will start.
@@ -70,7 +85,7 @@ impl Wanted {
             kind: SOFTWARE,
             config: CPU_CLOCK,
             sample_period: self.period_ns,
-            sample_type: self.sample_type(),
+            sample_type: self.sample_type(Kind::Clock),
             flags: DISABLED
                 | EXCLUDE_HYPERVISOR
                 | TASK
@@ -84,6 +99,42 @@ impl Wanted {
             ..Attributes::default()
         }
     }
+
+    /// A thread's way off its CPU and back. It samples the thread that leaves while it is still there, with all of its
+    /// stack, and a record follows that says whether it could have gone on; another one when it has a CPU again.
+    #[must_use]
+    pub fn switch(self, inherit: bool) -> Attributes {
+        let clock = self.clock(inherit);
+        Attributes {
+            config: CONTEXT_SWITCHES,
+            sample_period: 1,
+            sample_type: self.sample_type(Kind::Switch),
+            // Threads that start and end are the clock's to tell.
+            flags: (clock.flags & !TASK) | SAMPLE_ID_ALL | CONTEXT_SWITCH,
+            sample_regs_user: REGISTERS,
+            ..clock
+        }
+    }
+}
+
+/// Which of a thread's events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It has run for a while
+    Clock,
+    /// It leaves its CPU, or has one again
+    Switch,
+}
+
+/// What the record of an event holds beside what all hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contents {
+    /// User registers
+    pub registers: bool,
+    /// Stack bytes
+    pub stack: bool,
+    /// The kernel's call chain
+    pub kernel: bool,
 }
 
 /// An event that never happens: the owner of a ring.

@@ -10,7 +10,7 @@ use std::os::fd::BorrowedFd;
 use nix::libc;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::attributes::Wanted;
+use super::attributes::{Kind, Wanted};
 use super::record::Task;
 use super::ring::Ring;
 use super::sys::Event;
@@ -39,13 +39,15 @@ pub struct Events {
     /// Threads for which there was no descriptor left, or that ended meanwhile
     without: FxHashSet<i32>,
     /// By the number in the records
-    owners: FxHashMap<u64, i32>,
+    owners: FxHashMap<u64, (i32, Kind)>,
+    /// Threads that got events of their own, and when: from then on nothing of them is missed
+    met: Vec<(i32, u64)>,
 }
 
 #[derive(Debug)]
 struct Own {
     events: Vec<Event>,
-    ids: Vec<u64>,
+    ids: Vec<(u64, Kind)>,
     ended: bool,
 }
 
@@ -60,6 +62,7 @@ impl Events {
             heirs: FxHashMap::default(),
             without: FxHashSet::default(),
             owners: FxHashMap::default(),
+            met: Vec::new(),
         }
     }
 
@@ -74,7 +77,7 @@ impl Events {
             }
             match self.open(tid, setup, rings) {
                 Ok(own) => {
-                    self.owners.extend(own.ids.iter().map(|id| (*id, tid)));
+                    self.owners.extend(own.ids.iter().map(|(id, kind)| (*id, (tid, *kind))));
                     self.own.insert(tid, own);
                 }
                 // It has ended meanwhile.
@@ -92,15 +95,21 @@ impl Events {
     }
 
     fn open(&mut self, tid: i32, setup: Setup<'_>, rings: &[(u32, Ring)]) -> io::Result<Own> {
-        if !descriptors_left(rings.len() as u64) {
+        let kinds: &[Kind] =
+            if setup.wanted.switches { &[Kind::Clock, Kind::Switch] } else { &[Kind::Clock] };
+        if !descriptors_left((kinds.len() * rings.len()) as u64) {
             return Err(io::Error::from_raw_os_error(libc::EMFILE));
         }
         let mut own = Own { events: Vec::with_capacity(rings.len()), ids: Vec::new(), ended: false };
-        for (cpu, ring) in rings {
-            let event = match Event::open(&setup.wanted.clock(self.inherit), tid, *cpu as i32) {
+        for (kind, (cpu, ring)) in kinds.iter().flat_map(|kind| rings.iter().map(move |ring| (*kind, ring))) {
+            let attributes = |inherit| match kind {
+                Kind::Clock => setup.wanted.clock(inherit),
+                Kind::Switch => setup.wanted.switch(inherit),
+            };
+            let event = match Event::open(&attributes(self.inherit), tid, *cpu as i32) {
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) && self.inherit => {
                     self.inherit = false;
-                    Event::open(&setup.wanted.clock(false), tid, *cpu as i32)
+                    Event::open(&attributes(false), tid, *cpu as i32)
                 }
                 other => other,
             };
@@ -114,9 +123,11 @@ impl Events {
             if let Some(program) = setup.program {
                 event.run(program)?;
             }
-            own.ids.push(event.id()?);
+            own.ids.push((event.id()?, kind));
             own.events.push(event);
         }
+        // What is blocked now is so until its first record says otherwise.
+        self.met.push((tid, super::monotonic()));
         for event in &own.events {
             event.enable()?;
         }
@@ -126,7 +137,7 @@ impl Events {
     /// Whether an interrupt is to be counted. A thread that was found at the same moment as it was started can have
     /// events of its own and inherited ones: then its own go.
     pub fn accept(&mut self, tid: i32, event: u64) -> bool {
-        let Some(&owner) = self.owners.get(&event) else { return false };
+        let Some(&(owner, _)) = self.owners.get(&event) else { return false };
         if owner == tid {
             return true;
         }
@@ -135,6 +146,17 @@ impl Events {
             self.close(tid);
         }
         true
+    }
+
+    /// What kind of event this is.
+    #[must_use]
+    pub fn kind(&self, event: u64) -> Option<Kind> {
+        self.owners.get(&event).map(|(_, kind)| *kind)
+    }
+
+    /// Threads that got events of their own since the last time, and when.
+    pub fn take_met(&mut self) -> Vec<(i32, u64)> {
+        std::mem::take(&mut self.met)
     }
 
     /// A thread was started.
@@ -195,7 +217,7 @@ impl Events {
 
     fn close(&mut self, tid: i32) {
         if let Some(own) = self.own.remove(&tid) {
-            own.ids.iter().for_each(|id| {
+            own.ids.iter().for_each(|(id, _)| {
                 self.owners.remove(id);
             });
         }

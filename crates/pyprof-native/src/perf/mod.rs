@@ -10,11 +10,15 @@ mod sys;
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
+use nix::time::{ClockId, clock_gettime};
+
+use attributes::Kind;
 pub use attributes::{REGISTERS, Wanted};
 use events::{Events, Setup};
-use record::{EXIT, FORK, LOST, LOST_SAMPLES, SAMPLE, Task, raw};
-pub use record::{Interrupt, REGISTER_COUNT};
+use record::{EXIT, FORK, LOST, LOST_SAMPLES, SAMPLE, SWITCH, Task, raw};
+pub use record::{Interrupt, REGISTER_COUNT, Switch};
 use ring::Ring;
 use sys::Event;
 
@@ -25,6 +29,12 @@ pub enum Brought<'a> {
     Walk(&'a [u8]),
     /// An interrupt
     Interrupt(Box<Interrupt>),
+    /// A thread at the point of leaving its CPU; the switch follows
+    Leaving(Box<Interrupt>),
+    /// A thread has left its CPU, or has one again
+    Switch(Switch),
+    /// A thread has ended, at this time
+    Ended(i32, u64),
     /// That many records did not fit into the ring
     Lost(u64),
 }
@@ -44,7 +54,7 @@ impl Clock {
         let cpus = cpus::online();
         let mut rings = Vec::with_capacity(cpus.len());
         for cpu in &cpus {
-            rings.push((*cpu, Ring::new(*cpu as i32, cpus.len())?));
+            rings.push((*cpu, Ring::new(*cpu as i32, cpus.len(), wanted.switches)?));
         }
         Ok(Self { wanted, rings, outputs: Vec::new(), events: Events::new(pid) })
     }
@@ -73,15 +83,30 @@ impl Clock {
     pub fn read(&mut self, mut each: impl FnMut(u32, Brought<'_>)) -> bool {
         let (events, outputs, wanted) = (&mut self.events, &self.outputs, self.wanted);
         for (cpu, ring) in &mut self.rings {
-            ring.read(|kind, _, bytes| match kind {
+            ring.read(|kind, misc, bytes| match kind {
                 SAMPLE => {
                     let output = raw(bytes).filter(|(event, _)| outputs.iter().any(|(id, _)| id == event));
                     if let Some((_, bytes)) = output {
                         each(*cpu, Brought::Walk(bytes));
-                    } else if let Some(interrupt) = Interrupt::parse(bytes, wanted)
+                    } else if let Some(kind) = record::event(bytes).and_then(|event| events.kind(event))
+                        && let Some(interrupt) = Interrupt::parse(bytes, wanted.contents(kind))
                         && events.accept(interrupt.tid, interrupt.event)
                     {
-                        each(*cpu, Brought::Interrupt(Box::new(interrupt)));
+                        let interrupt = Box::new(interrupt);
+                        each(
+                            *cpu,
+                            match kind {
+                                Kind::Clock => Brought::Interrupt(interrupt),
+                                Kind::Switch => Brought::Leaving(interrupt),
+                            },
+                        );
+                    }
+                }
+                SWITCH => {
+                    if let Some(switch) = Switch::parse(misc, bytes)
+                        && events.accept(switch.tid, switch.event)
+                    {
+                        each(*cpu, Brought::Switch(switch));
                     }
                 }
                 LOST => {
@@ -100,12 +125,18 @@ impl Clock {
                 EXIT => {
                     if let Some(task) = Task::parse(bytes) {
                         events.ended(task.tid);
+                        each(*cpu, Brought::Ended(task.tid, task.time));
                     }
                 }
                 _ => {}
             });
         }
         self.events.must_look()
+    }
+
+    /// Threads that got events of their own since the last time, and when: from then on nothing of them is missed.
+    pub fn take_met(&mut self) -> Vec<(i32, u64)> {
+        self.events.take_met()
     }
 
     /// Whether this thread's running time comes from here.
@@ -119,4 +150,11 @@ impl Clock {
     pub fn uncovered(&self) -> usize {
         self.events.uncovered()
     }
+}
+
+/// `CLOCK_MONOTONIC` in ns, which is the records' clock.
+#[must_use]
+pub fn monotonic() -> u64 {
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC);
+    time.map_or(0, |time| Duration::from(time).as_nanos() as u64)
 }

@@ -9,10 +9,28 @@ impl Interrupt {
     /// without a user side.
     #[must_use]
     pub fn user_side(&self) -> Option<(UserRegs, StackCopy)> {
-        let regs = in_dwarf_order(self.registers.as_ref()?);
+        let regs = self.user_regs()?;
         Some((regs, StackCopy { sp: regs.sp, bytes: self.stack.clone() }))
     }
+
+    /// The program's registers alone.
+    #[must_use]
+    pub fn user_regs(&self) -> Option<UserRegs> {
+        Some(in_dwarf_order(self.registers.as_ref()?))
+    }
+
+    /// What the program has in the register of a system call's first argument.
+    #[must_use]
+    pub fn first_argument(&self) -> u64 {
+        self.registers.as_ref().and_then(|registers| registers.get(FIRST_ARGUMENT)).copied().unwrap_or(0)
+    }
 }
+
+/// rdi, x0
+#[cfg(target_arch = "x86_64")]
+const FIRST_ARGUMENT: usize = 5;
+#[cfg(target_arch = "aarch64")]
+const FIRST_ARGUMENT: usize = 0;
 
 /// `PERF_REG_X86_*`: ax bx cx dx si di bp sp ip, r8 to r15 (`arch/x86/include/uapi/asm/perf_regs.h`).
 #[cfg(target_arch = "x86_64")]

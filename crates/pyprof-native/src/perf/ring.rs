@@ -5,8 +5,10 @@ use std::io;
 use super::attributes::ring_owner;
 use super::sys::{Event, Mapping};
 
-/// Largest and smallest ring that is tried, in bytes. The largest one takes 60 interrupts with their stacks.
+/// Largest and smallest ring that is tried, in bytes. The largest one takes 60 interrupts with their stacks; switches can
+/// come much faster than a clock.
 const LARGEST: usize = 2 << 20;
+const LARGEST_WITH_SWITCHES: usize = 8 << 20;
 const SMALLEST: usize = 64 << 10;
 /// All rings together, in bytes.
 const ALL: usize = 64 << 20;
@@ -24,11 +26,13 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Makes the ring of `cpu`, one of `cpus`, as large as the rights to lock memory allow.
-    pub fn new(cpu: i32, cpus: usize) -> io::Result<Self> {
+    /// Makes the ring of `cpu`, one of `cpus`, as large as the rights to lock memory allow. `switches`: context switches
+    /// go into it too.
+    pub fn new(cpu: i32, cpus: usize, switches: bool) -> io::Result<Self> {
         // Of our own thread: rings outlive the threads that are looked at.
         let owner = Event::open(&ring_owner(), 0, cpu)?;
-        let mut bytes = LARGEST.min((ALL / cpus.max(1)).next_power_of_two()).max(SMALLEST);
+        let largest = if switches { LARGEST_WITH_SWITCHES } else { LARGEST };
+        let mut bytes = largest.min((ALL / cpus.max(1)).next_power_of_two()).max(SMALLEST);
         loop {
             match Mapping::new(&owner, bytes) {
                 Ok(mapping) => return Ok(Self { owner, mapping, tail: 0, record: Vec::new() }),

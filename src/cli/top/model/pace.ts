@@ -10,9 +10,11 @@ export interface Pace {
   ownCpu: number
   /** Where the stacks come from; empty before it is known. */
   engine: string
+  /** Blocked time is measured from switch to switch. */
+  offcpu: boolean
 }
 
-type Counter = Exclude<keyof Health, 'engine'>
+type Counter = Exclude<keyof Health, 'engine' | 'offcpu'>
 
 export class PaceMeter {
   readonly #windowNs: number
@@ -31,7 +33,7 @@ export class PaceMeter {
 
   pace(): Pace {
     const last = this.#seen.at(-1)
-    if (!last) return { rate: 0, cut: 0, failed: 0, ownCpu: 0, engine: '' }
+    if (!last) return { rate: 0, cut: 0, failed: 0, ownCpu: 0, engine: '', offcpu: false }
     const first = this.#seen.length > 1 ? this.#seen[0] : undefined
     const since = (field: Counter) => last[field] - (first?.[field] ?? 0)
     const share = (part: Counter, whole: Counter) => (since(whole) > 0 ? since(part) / since(whole) : 0)
@@ -41,6 +43,12 @@ export class PaceMeter {
       failed: share('failed', 'rounds'),
       ownCpu: share('cpuNs', 'elapsedNs'),
       engine: last.engine,
+      offcpu: last.offcpu,
     }
   }
+}
+
+/** The engine, in a few words. */
+export function engineText({ engine, offcpu }: Pick<Pace, 'engine' | 'offcpu'>): string {
+  return offcpu ? `${engine}, off-CPU` : engine
 }

@@ -4,6 +4,7 @@ import { plain } from '../../terminal/plain.js'
 import { count, percent, time } from '../../terminal/units.js'
 import { cut, width } from '../../terminal/width.js'
 import { measureIndex } from '../model/measure.js'
+import { engineText } from '../model/pace.js'
 import { type State, viewsOf } from '../state.js'
 import type { Scene, Size } from './context.js'
 import { share, shortCommand } from './text.js'
@@ -63,7 +64,7 @@ function sampler({ pace, rate, model }: Scene): Line[] {
     labelled('cut', percent(pace.cut, 1), pace.cut > 0.5 ? 'bad' : undefined),
     labelled('failed', percent(pace.failed, 1), pace.failed > 0.2 ? 'bad' : undefined),
     labelled('own CPU', percent(pace.ownCpu, 1)),
-    pace.engine === '' ? [] : [span(pace.engine, 'dim')],
+    pace.engine === '' ? [] : [span(engineText(pace), 'dim')],
     model.lost > 0 ? labelled('lost', count(model.lost), 'bad') : [],
   ]
 }
