@@ -69,6 +69,29 @@ eachPython('for await yields samples with their frames, thread and times', async
   t.regex(inspect(sample), /wallNs: \d+/)
 })
 
+withPython('jitter moves samples from their places', async (t) => {
+  const pid = await spinning(t)
+  // Where in its interval of 10 ms each sample is.
+  const places = async (jitter: number) => {
+    const found: number[] = []
+    for await (const event of await attach(pid, { rate: 100, jitter })) {
+      if (event.type === 'sample') found.push((event.timeNs % 10e6) / 10e6)
+      if (found.length === 60) break
+    }
+    return found
+  }
+  // A sample can be late, even by half an interval, but not most of them.
+  const late = (place: number) => place < 0.5
+  t.true((await places(0)).filter(late).length > 30)
+  const moved = await places(1)
+  const early = moved.filter((place) => !late(place)).length
+  t.true(early > 10 && early < 50, `${early} of 60 before their place`)
+  await t.throwsAsync(attach(pid, { jitter: 1.5 }), {
+    code: 'ERR_PYPROF_INVALID_ARGUMENT',
+    message: /jitter/,
+  })
+})
+
 withPython('batches are columns with growing tables', async (t) => {
   const session = await attach(await spinning(t), { rate: 5000 })
   let count = 0

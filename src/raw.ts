@@ -164,6 +164,8 @@ export interface RawBatch {
 
 export interface RawSessionOptions {
   rate: number
+  /** Share of the period, 0 to 1. */
+  jitter: number
   durationMs?: number
   mode: Mode
   idle: boolean

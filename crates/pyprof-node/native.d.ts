@@ -264,6 +264,8 @@ export interface RawSamples {
 export interface RawSessionOptions {
   /** Samples a second */
   rate: number
+  /** How far a sample may be moved from its place, in periods, 0 to 1 */
+  jitter: number
   /** ms; absent: until the target ends or `stop()` */
   durationMs?: number
   mode: RawMode

@@ -28,6 +28,9 @@ const KERNEL_HELP = 'Show kernel frames'
 const OFFCPU_HELP =
   'Measure blocked time from switch to switch, with the stack of each wait; keeps threads that wait. Needs the exact ' +
   'engine'
+const JITTER_HELP =
+  'Move each sample by chance, up to this share of the interval, 0 to 1: for programs with a period of their own ' +
+  '(default: 0)'
 const ENGINE_HELP =
   "How stacks are taken: exact (the threads' own interrupts), perf or snapshot (default: snapshot; with native or " +
   'kernel frames the best there is; `pyprof-rs doctor` tells)'
@@ -57,6 +60,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     options: {
       pid: { short: 'p', value: 'PID', help: 'The process; the same as <pid> (default: choose from a list)' },
       rate: { short: 'r', value: 'HZ', help: 'Samples a second (default: 1000)' },
+      jitter: { value: 'SHARE', help: JITTER_HELP },
       duration: { short: 'd', value: 'TIME', help: 'End after this time: 10 (seconds), 500ms, 1.5m, 1h' },
       interval: {
         short: 'i',
@@ -101,6 +105,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     options: {
       pid: { short: 'p', value: 'PID', help: 'The process; the same as <pid>' },
       rate: { short: 'r', value: 'HZ', help: 'Samples a second (default: 1000)' },
+      jitter: { value: 'SHARE', help: JITTER_HELP },
       duration: {
         short: 'd',
         value: 'TIME',
@@ -232,6 +237,15 @@ export function engineOf(command: string, text: string): (typeof ENGINES)[number
   const engine = ENGINES.find((known) => known === text)
   if (engine === undefined) throw new UsageError(`no engine '${text}', only ${ENGINES.join(', ')}`, command)
   return engine
+}
+
+/** A share of the time between samples. */
+export function jitterOf(command: string, text: string): number {
+  const jitter = Number(text)
+  if (text.trim() === '' || !(jitter >= 0 && jitter <= 1)) {
+    throw new UsageError(`${text} is not a share of the time between samples, 0 to 1`, command)
+  }
+  return jitter
 }
 
 /** Samples a second. */

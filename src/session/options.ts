@@ -8,6 +8,11 @@ import type { EngineName, Mode } from '../types.js'
 export interface SamplingOptions {
   /** Samples a second, above 0. Default: 1000. */
   rate?: number
+  /**
+   * How far a sample may be moved from its place in time by chance, as a share of the time between samples, 0 to 1:
+   * for programs with a period of their own, which would always be seen at the same point. Default: 0.
+   */
+  jitter?: number
   /** ms. Default: until the target ends or `signal` aborts. */
   duration?: number
   /** Which time counts. Default: `wall`. */
@@ -79,8 +84,16 @@ export function checkOptions(
   { launched, stream }: { launched: boolean; stream: boolean },
 ): RawSessionOptions {
   const { rate = 1000, duration, mode = 'wall', threadNames = [], wait = launched ? 10_000 : 0 } = options
-  const { bufferSize = BUFFER_SIZE, native = false, kernel = false, offcpu = false, engine } = options
+  const {
+    jitter = 0,
+    bufferSize = BUFFER_SIZE,
+    native = false,
+    kernel = false,
+    offcpu = false,
+    engine,
+  } = options
   if (!(rate > 0) || rate > 1e6) throw invalid(`rate is a number above 0 and at most 1,000,000, not ${rate}`)
+  if (!(jitter >= 0 && jitter <= 1)) throw invalid(`jitter is a number from 0 to 1, not ${jitter}`)
   if (duration !== undefined && !(duration > 0))
     throw invalid(`duration is a number of ms above 0, not ${duration}`)
   if (!(wait >= 0)) throw invalid(`wait is a number of ms, not ${wait}`)
@@ -95,6 +108,7 @@ export function checkOptions(
     throw invalid(`bufferSize is a whole number from 0 to ${MAX_BUFFER_SIZE}, not ${bufferSize}`)
   return {
     rate,
+    jitter,
     mode,
     idle: options.idle ?? false,
     threadNames: [...threadNames],

@@ -13,7 +13,7 @@ use crate::process::thread_clock::RunState;
 use crate::process::threads::{self, TidMap};
 use crate::profile::State;
 use crate::profile::state::{HANDLES_EXCEPTION, HOLDS_GIL, IN_GC, ON_CPU, WAITS_FOR_GIL};
-use crate::python::code_cache::{CodeCache, Generation};
+use crate::python::code_cache::{CodeCache, Epoch, Generation};
 use crate::python::exceptions::Exceptions;
 use crate::python::frame::RawFrame;
 use crate::python::layout::for_runtime;
@@ -124,29 +124,43 @@ impl Attached {
 
     /// Makes sure that the functions of a stack are known by their right names.
     pub fn learn_codes(&mut self, interpreter: usize, stack: &[RawFrame]) -> io::Result<()> {
+        self.learn_codes_above(interpreter, stack, 0, None).map(|_| ())
+    }
+
+    /// The same; the first `base` frames of the stack are known since `epoch`. Returns the epoch of now, `None` when
+    /// there is none, and whether the base was left out because it is still the same.
+    pub fn learn_codes_above(
+        &mut self,
+        interpreter: usize,
+        stack: &[RawFrame],
+        base: usize,
+        epoch: Option<Epoch>,
+    ) -> io::Result<(Option<Epoch>, bool)> {
+        let layout = self.reader.layout();
         let fields = self.reader.interpreters().get(interpreter);
-        let generation = self.reader.layout().interpreter.code_generation.zip(fields).map(
-            |(field, (interpreter, fields))| Generation {
+        let generation =
+            layout.interpreter.code_generation.zip(fields).map(|(field, (interpreter, fields))| Generation {
                 field,
                 interpreter: *interpreter,
                 before: fields.code_generation_before,
                 after: fields.code_generation,
-            },
-        );
-        let addresses = stack.iter().filter(|frame| !frame.is_marker()).map(|frame| frame.code);
-        let replaced =
-            self.codes.refresh(self.reader.memory(), self.reader.layout(), generation, addresses)?;
+            });
+        let copies = fields.map_or(0, |(_, fields)| fields.tlbc_generation);
+        self.codes.begin(generation);
+        let same = epoch.is_some() && epoch == self.codes.epoch(generation, copies);
+        let stack = if same { stack.get(base..).unwrap_or(&[]) } else { stack };
+        let named = || stack.iter().filter(|frame| !frame.is_marker());
+        let memory = self.reader.memory();
+        let replaced = self.codes.refresh(memory, layout, generation, named().map(|frame| frame.code))?;
+        if layout.code.tlbc.is_some() {
+            let frames = named().map(|frame| (frame.code, frame.instruction));
+            self.codes.learn_copies(memory, layout, copies, frames);
+        }
         if replaced {
             self.reader.forget_pairs();
         }
-        if self.reader.layout().code.tlbc.is_some() {
-            let generation =
-                self.reader.interpreters().get(interpreter).map_or(0, |(_, fields)| fields.tlbc_generation);
-            let frames =
-                stack.iter().filter(|frame| !frame.is_marker()).map(|frame| (frame.code, frame.instruction));
-            self.codes.learn_copies(self.reader.memory(), self.reader.layout(), generation, frames);
-        }
-        Ok(())
+        // What was read just now belongs to a time that begins here.
+        Ok((self.codes.epoch(generation, copies), same))
     }
 
     /// Where libc keeps the kernel's thread id in what a `pthread_t` points to, in bytes. Sought once, and only where

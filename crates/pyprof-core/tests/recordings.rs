@@ -112,8 +112,9 @@ fn idle_threads_are_left_out_and_cpu_time_is_the_threads_own() {
         let own = after - before;
         let cpu = busy.cpu_ns as f64;
         assert!(cpu <= own + 12e6 && cpu >= 0.8 * own - 12e6, "{}: {cpu} of {own}", python.name);
-        // Two threads are idle in each round; a busy machine lets rounds pass.
-        assert!(recording.stats.idle > recording.stats.rounds, "{}: {:?}", python.name, recording.stats);
+        // However seldom a busy machine lets us look.
+        let (idle, rounds) = (recording.stats.idle as f64, recording.stats.rounds as f64);
+        assert_near(idle, 2.0 * rounds, 0.05, &python.name);
         assert_near(recording.stats.idle_ns as f64, 2.0 * elapsed, 0.05, &python.name);
     }
 }

@@ -31,6 +31,8 @@ pub enum RawMode {
 pub struct RawSessionOptions {
     /// Samples a second
     pub rate: f64,
+    /// How far a sample may be moved from its place, in periods, 0 to 1
+    pub jitter: f64,
     /// ms; absent: until the target ends or `stop()`
     pub duration_ms: Option<f64>,
     pub mode: RawMode,
@@ -58,6 +60,7 @@ impl TryFrom<RawSessionOptions> for Options {
     fn try_from(raw: RawSessionOptions) -> Result<Self, Error> {
         Ok(Self {
             rate: raw.rate,
+            jitter: raw.jitter,
             duration: raw.duration_ms.map(|ms| milliseconds("duration", ms)).transpose()?,
             mode: match raw.mode {
                 RawMode::Wall => Mode::Wall,

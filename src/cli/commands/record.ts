@@ -9,7 +9,7 @@ import type { Session } from '../../session/session.js'
 import { open } from '../../session/target.js'
 import { statusOf, statusOfProgram, UsageError } from '../exit.js'
 import { fileName, formatOfPath } from '../format.js'
-import { engineOf, modeOf, type Parsed, parse, parseDuration, pidOf, rateOf } from '../options.js'
+import { engineOf, jitterOf, modeOf, type Parsed, parse, parseDuration, pidOf, rateOf } from '../options.js'
 import { type Output, openOutput } from '../output.js'
 import { handleSignals } from '../signals.js'
 import { plain } from '../terminal/plain.js'
@@ -134,6 +134,7 @@ function planOf(parsed: Parsed): Plan {
     target,
     sampling: {
       ...(values['rate'] === undefined ? {} : { rate: rateOf('record', text('rate')!) }),
+      ...(values['jitter'] === undefined ? {} : { jitter: jitterOf('record', text('jitter')!) }),
       ...(values['duration'] === undefined ? {} : { duration: parseDuration(text('duration')!) }),
       mode: modeOf('record', text('mode') ?? 'wall'),
       idle: values['idle'] === true,

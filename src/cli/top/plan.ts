@@ -2,7 +2,7 @@
 import { basename } from 'node:path'
 import type { ENGINES } from '../../engines.js'
 import { UsageError } from '../exit.js'
-import { engineOf, modeOf, type Parsed, parseDuration, pidOf, rateOf } from '../options.js'
+import { engineOf, jitterOf, modeOf, type Parsed, parseDuration, pidOf, rateOf } from '../options.js'
 import { PLACE_SORTS } from './model/rows.js'
 import { initialState, PROCESS_SORTS, type State, THREAD_SORTS, type View } from './state.js'
 
@@ -15,6 +15,7 @@ export interface Plan {
   /** For file names. */
   name: string | null
   rate: number
+  jitter: number
   /** ms; absent: as suits the output. */
   interval?: number
   duration?: number
@@ -42,6 +43,7 @@ export function planOf(parsed: Parsed): Plan {
     target: pid !== undefined ? { pid } : command !== undefined ? { program: [command, ...args] } : null,
     name: command === undefined ? null : basename(args.find((word) => word.endsWith('.py')) ?? command),
     rate: values['rate'] === undefined ? 1000 : rateOf('top', text('rate')!),
+    jitter: values['jitter'] === undefined ? 0 : jitterOf('top', text('jitter')!),
     ...(values['interval'] === undefined ? {} : { interval: intervalOf(text('interval')!) }),
     ...(values['duration'] === undefined ? {} : { duration: parseDuration(text('duration')!, 'top') }),
     ...(values['count'] === undefined ? {} : { count: numberOf('count', text('count')!) }),

@@ -40,10 +40,11 @@ export class Target {
    * the views.
    */
   open(plan: Plan, signal: AbortSignal): Promise<Source> {
-    const { rate, threadNames, subprocesses, native, kernel, offcpu, engine } = plan
+    const { rate, jitter, threadNames, subprocesses, native, kernel, offcpu, engine } = plan
     const options = checkOptions(
       {
         rate,
+        jitter,
         threadNames,
         subprocesses,
         native,

@@ -6,6 +6,10 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_getcpuclockid};
+use nix::unistd::Pid;
 
 /// `/proc/PID/task/TID/schedstat` (`Documentation/scheduler/sched-stats.rst`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,6 +20,30 @@ pub struct SchedStat {
     pub wait_ns: u64,
     /// How often it got a CPU
     pub slices: u64,
+}
+
+/// The CPU time of all threads of a process together, those that have ended included: the sum of their accounts, with
+/// the same granularity.
+#[derive(Debug, Clone, Copy)]
+pub struct ProcessClock(ClockId);
+
+impl ProcessClock {
+    /// That of the process `pid`.
+    ///
+    /// # Errors
+    /// `ESRCH` when there is none.
+    pub fn open(pid: i32) -> io::Result<Self> {
+        Ok(Self(clock_getcpuclockid(Pid::from_raw(pid)).map_err(io::Error::from)?))
+    }
+
+    /// In ns. One system call.
+    ///
+    /// # Errors
+    /// `EINVAL` once the process has ended.
+    pub fn cpu(self) -> io::Result<u64> {
+        let time = self.0.now().map_err(io::Error::from)?;
+        Ok(Duration::from(time).as_nanos() as u64)
+    }
 }
 
 /// What a thread does at this moment.

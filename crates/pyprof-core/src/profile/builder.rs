@@ -110,6 +110,12 @@ impl ProfileBuilder {
         }
     }
 
+    /// Whether the order of samples is kept.
+    #[must_use]
+    pub fn keeps_order(&self) -> bool {
+        self.timeline
+    }
+
     /// What there is so far.
     #[must_use]
     pub fn profile(&self) -> &Profile {
@@ -246,6 +252,12 @@ impl ProfileBuilder {
         self.profile.entries.entry((thread, stack)).or_default().add(seen.weights());
         let timeline = self.timeline.then(|| self.in_order(seen)).flatten();
         SampleId { thread, stack, timeline }
+    }
+
+    /// Adds `looks` samples at once, which stand for `wall_ns` together. They are not in the ordered record.
+    pub fn rest(&mut self, thread: u32, stack: StackId, state: State, looks: u64, wall_ns: u64) {
+        let one = Sighting { thread, stack, time_ns: 0, wall_ns, state }.weights();
+        self.profile.entries.entry((thread, stack)).or_default().add(Weights { samples: looks, ..one });
     }
 
     /// Adds CPU time to a sample.

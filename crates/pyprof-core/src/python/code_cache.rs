@@ -17,10 +17,10 @@ use crate::memory::{MAX_PIECES, RemoteMemory};
 
 /// More entries than this are forgotten, all at once.
 const MAX_ENTRIES: usize = 1 << 17;
-/// Looks without any replaced code object after which only a few entries a look are checked.
+/// Looks without any replaced code object after which only some looks check.
 const CALM_AFTER: u32 = 2000;
-/// A calm look checks one in so many of a stack's code objects, in turn.
-const CALM_TURNS: usize = 8;
+/// One look in so many does then, by chance: what comes in turn could always meet the same thread.
+const CALM_TURNS: u32 = 8;
 
 /// `co_filename` of the interpreter's own trampolines (`Python/specialize.c`, `Objects/frameobject.c`).
 const SHIM_FILE: &str = "<shim>";
@@ -44,12 +44,18 @@ pub struct CodeCache {
     entries: FxHashMap<u64, CachedCode>,
     next_serial: u64,
     calm: u32,
-    turn: usize,
+    turn: u32,
+    /// This stack's code objects are compared, unless a counter says that they need not be
+    due: bool,
     pieces: PieceList,
     doubtful: Vec<u64>,
     /// Of the last refresh: what was read then, and may be another object than the one in the stack
     unsure: Vec<u64>,
 }
+
+/// A time in which no code object was replaced, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Epoch(u64, u64);
 
 /// An interpreter's counter of code objects (3.13+).
 #[derive(Debug, Clone, Copy)]
@@ -81,22 +87,15 @@ impl CodeCache {
         let mut fresh = Vec::new();
         self.unsure.clear();
         self.doubtful.clear();
-        let mut unchecked = 0;
         for address in addresses.rev() {
             match self.entries.get(&address) {
                 None => fresh.push(address),
                 Some(entry) if generation.is_some_and(|now| now == entry.checked) => {}
                 Some(entry) if entry.code.is_none() => {}
-                Some(_) => {
-                    unchecked += 1;
-                    let due = generation.is_some() || self.calm < CALM_AFTER;
-                    if due || unchecked % CALM_TURNS == self.turn % CALM_TURNS {
-                        self.doubtful.push(address);
-                    }
-                }
+                Some(_) if self.due => self.doubtful.push(address),
+                Some(_) => {}
             }
         }
-        self.turn = self.turn.wrapping_add(1);
         let replaced = self.check(memory, layout, generation.unwrap_or(0), &mut fresh)?;
         self.calm = if replaced { 0 } else { self.calm.saturating_add(1) };
         for &address in &fresh {
@@ -117,6 +116,34 @@ impl CodeCache {
     #[must_use]
     pub fn is_sure(&self, address: u64) -> bool {
         !self.unsure.contains(&address)
+    }
+
+    /// Whether that holds for all objects.
+    #[must_use]
+    pub fn is_all_sure(&self) -> bool {
+        self.unsure.is_empty()
+    }
+
+    /// A stack is to be named: decides whether its code objects are compared where no counter tells.
+    pub fn begin(&mut self, counter: Option<Generation>) {
+        self.due = counter.is_some() || self.calm < CALM_AFTER || self.turn_comes();
+    }
+
+    /// The time as the counters have it, `copies` being that of the threads' own instructions. `None`: now objects are
+    /// compared, whatever was known before.
+    #[must_use]
+    pub fn epoch(&self, counter: Option<Generation>, copies: u64) -> Option<Epoch> {
+        match counter {
+            Some(counter) => Some(Epoch(counter.after, copies)),
+            None if self.due => None,
+            None => Some(Epoch(self.next_serial, copies)),
+        }
+    }
+
+    fn turn_comes(&mut self) -> bool {
+        // Numerical Recipes' generator; its high bits are good enough.
+        self.turn = self.turn.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (self.turn >> 16).is_multiple_of(CALM_TURNS)
     }
 
     /// The entry for `address`, if [`CodeCache::refresh`] has seen it.
@@ -196,7 +223,10 @@ impl CodeCache {
         if self.entries.len() >= MAX_ENTRIES {
             self.entries.clear();
         }
-        self.entries.remove(&address);
+        if self.entries.remove(&address).is_some() {
+            // It is another time from here on, whether the new object can be read or not.
+            self.next_serial += 1;
+        }
         let code = match read_code(memory, layout, address) {
             // 3.12 and 3.13 give their entry frames a code object with a name: it is no function all the same.
             Ok(code) => Some(code).filter(|code| code.file != SHIM_FILE),

@@ -18,6 +18,8 @@ use crate::memory::{MAX_PIECES, RemoteMemory};
 const ATTEMPTS: usize = 4;
 /// All stacks of a process together, in bytes: thirty recursions 50,000 deep.
 const MAX_BYTES: usize = 512 << 20;
+/// A read so long after the last one, or longer, is warmed up.
+const COLD_AFTER: std::time::Duration = std::time::Duration::from_micros(50);
 /// Thread and interpreter lists longer than this are nonsense, or a cycle.
 const MAX_LIST: usize = 1 << 15;
 
@@ -34,8 +36,12 @@ pub struct ThreadLook<'a> {
     pub outcome: Outcome,
     /// Root first, entry markers included
     pub stack: &'a [RawFrame],
+    /// So many frames from the root on are as they were in all looks of the same number
+    pub base: (u64, usize),
     /// It held a GIL
     pub holds_gil: bool,
+    /// It went on while it was looked at: it was on a CPU
+    pub moved: bool,
 }
 
 #[derive(Debug)]
@@ -46,6 +52,8 @@ struct Thread {
     outcome: Outcome,
     /// Which of the main reads read it last
     read: u64,
+    /// See [`ProcessReader::rest`]
+    rests: bool,
 }
 
 /// Looks at all Python threads of a process.
@@ -56,6 +64,12 @@ pub struct ProcessReader {
     runtime: u64,
     interpreters: Vec<(u64, InterpreterFields)>,
     threads: Vec<Thread>,
+    /// Indices of those that do not rest
+    awake: Vec<usize>,
+    /// The newest thread of each interpreter
+    heads: Vec<u64>,
+    /// How often the lists were walked
+    listing: u64,
     shared: SharedFields,
     pairs: Pairs,
     warm: PieceList,
@@ -64,6 +78,7 @@ pub struct ProcessReader {
     /// What the read before brought
     earlier: Vec<u8>,
     warm_buf: Vec<u8>,
+    read_at: Option<std::time::Instant>,
     main_reads: u64,
 }
 
@@ -87,6 +102,9 @@ impl ProcessReader {
             runtime,
             interpreters: Vec::new(),
             threads: Vec::new(),
+            awake: Vec::new(),
+            heads: Vec::new(),
+            listing: 0,
             shared: SharedFields::default(),
             pairs: Pairs::default(),
             warm: PieceList::default(),
@@ -94,6 +112,7 @@ impl ProcessReader {
             buf: Vec::new(),
             earlier: Vec::new(),
             warm_buf: Vec::new(),
+            read_at: None,
             main_reads: 0,
         }
     }
@@ -133,11 +152,26 @@ impl ProcessReader {
         self.pairs.clear();
     }
 
-    /// Looks at every thread, except those for which `rests` is true: they have not run since the last look, so
-    /// their stack is the one of then. An error: the process cannot be read any more.
-    pub fn look(&mut self, rests: impl Fn(u64) -> bool) -> io::Result<()> {
+    /// Leaves the threads alone from now on whose state is one of `rests`: they have not run since the last look.
+    pub fn rest(&mut self, rests: impl Fn(u64) -> bool) {
         for thread in &mut self.threads {
-            if thread.outcome == Outcome::Gone || !rests(thread.reader.address()) {
+            thread.rests = rests(thread.reader.address());
+        }
+        self.find_awake();
+    }
+
+    fn find_awake(&mut self) {
+        self.awake.clear();
+        let awake = self.threads.iter().enumerate().filter(|(_, thread)| !thread.rests);
+        self.awake.extend(awake.map(|(index, _)| index));
+    }
+
+    /// Looks at every thread that is awake, except those for which `skips` is true: their stack is not wanted, or still
+    /// the one of the last look. An error: the process cannot be read any more.
+    pub fn look(&mut self, skips: impl Fn(u64) -> bool) -> io::Result<()> {
+        for &index in &self.awake {
+            let thread = &mut self.threads[index];
+            if thread.outcome == Outcome::Gone || !skips(thread.reader.address()) {
                 thread.outcome = Outcome::Again;
             }
         }
@@ -151,45 +185,76 @@ impl ProcessReader {
             if !self.lists_hold() {
                 self.relist()?;
             }
-            for thread in &mut self.threads {
-                if thread.outcome == Outcome::Stack(Verdict::Lost) {
-                    thread.outcome = Outcome::Again;
+            let mut again = false;
+            for &index in &self.awake {
+                let outcome = &mut self.threads[index].outcome;
+                if *outcome == Outcome::Stack(Verdict::Lost) {
+                    *outcome = Outcome::Again;
                 }
+                again |= *outcome == Outcome::Again;
             }
-            if self.threads.iter().all(|thread| thread.outcome != Outcome::Again) {
+            if !again {
                 return Ok(());
             }
         }
-        for thread in self.threads.iter_mut().filter(|thread| thread.outcome == Outcome::Again) {
-            thread.outcome = thread.reader.settle();
+        for &index in &self.awake {
+            let thread = &mut self.threads[index];
+            if thread.outcome == Outcome::Again {
+                thread.outcome = thread.reader.settle();
+            }
         }
         Ok(())
     }
 
+    /// A number that changes when threads or interpreters come or go.
+    #[must_use]
+    pub fn listing(&self) -> u64 {
+        self.listing
+    }
+
+    /// Index of the interpreter of the thread state at `address`.
+    #[must_use]
+    pub fn interpreter_of(&self, address: u64) -> Option<usize> {
+        self.threads.iter().find(|thread| thread.reader.address() == address).map(|thread| thread.interpreter)
+    }
+
     /// The threads of the last look.
     pub fn threads(&self) -> impl Iterator<Item = ThreadLook<'_>> {
-        self.threads.iter().map(|thread| {
-            let address = thread.reader.address();
-            let stack = match thread.outcome {
-                Outcome::Stack(_) => thread.reader.stack(),
-                _ => &[],
-            };
-            ThreadLook {
-                address,
-                interpreter: thread.interpreter,
-                header: thread.reader.header(),
-                outcome: thread.outcome,
-                stack,
-                holds_gil: self.interpreters.iter().any(|(_, fields)| fields.gil_holder == address),
-            }
-        })
+        self.threads.iter().map(|thread| self.seen(thread))
+    }
+
+    /// Those of them that do not rest.
+    pub fn awake(&self) -> impl Iterator<Item = ThreadLook<'_>> {
+        self.awake.iter().map(|&index| self.seen(&self.threads[index]))
+    }
+
+    fn seen<'a>(&'a self, thread: &'a Thread) -> ThreadLook<'a> {
+        let address = thread.reader.address();
+        let stack = match thread.outcome {
+            Outcome::Stack(_) => thread.reader.stack(),
+            _ => &[],
+        };
+        ThreadLook {
+            address,
+            interpreter: thread.interpreter,
+            header: thread.reader.header(),
+            outcome: thread.outcome,
+            stack,
+            base: thread.reader.base(),
+            moved: thread.reader.moved(),
+            holds_gil: self.interpreters.iter().any(|(_, fields)| fields.gil_holder == address),
+        }
     }
 
     /// One system call for all threads that want one; false when a piece could not be read.
     fn read_once(&mut self) -> io::Result<bool> {
         self.warm.clear();
         self.main.clear();
-        for thread in self.threads.iter_mut().filter(|thread| thread.outcome == Outcome::Again) {
+        for &index in &self.awake {
+            let thread = &mut self.threads[index];
+            if thread.outcome != Outcome::Again {
+                continue;
+            }
             thread.reader.plan(&self.layout, &self.decoder, &mut self.warm, &mut self.main);
         }
         let addresses: Vec<u64> = self.interpreters.iter().map(|(address, _)| *address).collect();
@@ -201,24 +266,30 @@ impl ProcessReader {
         self.buf.resize(self.main.bytes(), 0);
         self.warm_buf.resize(self.warm.bytes(), 0);
         self.main_reads += 1;
-        let mut fault = read_all(&*self.memory, &self.warm, &mut self.warm_buf)?;
+        // Right after another read everything is warm.
+        let now = std::time::Instant::now();
+        let cold = self.read_at.is_none_or(|at| now - at > COLD_AFTER);
+        self.read_at = Some(now);
+        let mut fault = if cold { read_all(&*self.memory, &self.warm, &mut self.warm_buf)? } else { None };
         if fault.is_none() {
             fault = read_all(&*self.memory, &self.main, &mut self.buf)?;
         }
-        {
-            if let Some(fault) = fault {
-                let (start, end) = (fault.base as u64, (fault.base + fault.len) as u64);
-                self.threads.iter_mut().for_each(|thread| thread.reader.drop_range(start, end));
-                // A thread state or the interpreter itself may be gone: find out what is there now.
-                self.threads.retain(|thread| !thread.reader.lies_in(start, end));
-                if self.shared.covers(start) {
-                    self.interpreters.clear();
-                }
-                self.relist()?;
-                return Ok(false);
+        if let Some(fault) = fault {
+            let (start, end) = (fault.base as u64, (fault.base + fault.len) as u64);
+            self.threads.iter_mut().for_each(|thread| thread.reader.drop_range(start, end));
+            // A thread state or the interpreter itself may be gone: find out what is there now.
+            self.threads.retain(|thread| !thread.reader.lies_in(start, end));
+            if self.shared.covers(start) {
+                self.interpreters.clear();
             }
+            self.relist()?;
+            return Ok(false);
         }
-        for thread in self.threads.iter_mut().filter(|thread| thread.outcome == Outcome::Again) {
+        for &index in &self.awake {
+            let thread = &mut self.threads[index];
+            if thread.outcome != Outcome::Again {
+                continue;
+            }
             let earlier = (thread.read + 1 == self.main_reads).then_some(self.earlier.as_slice());
             thread.read = self.main_reads;
             thread.outcome = thread.reader.interpret(
@@ -231,8 +302,9 @@ impl ProcessReader {
             );
         }
         for (address, fields) in &mut self.interpreters {
-            *fields =
-                self.shared.interpreter(&self.layout, self.runtime, *address, &self.buf, &self.warm_buf);
+            // Without a warm-up the last look is as near before this one.
+            let warm = if cold { Ok(self.warm_buf.as_slice()) } else { Err(fields.code_generation) };
+            *fields = self.shared.interpreter(&self.layout, self.runtime, *address, &self.buf, warm);
         }
         Ok(true)
     }
@@ -242,17 +314,20 @@ impl ProcessReader {
     fn lists_hold(&self) -> bool {
         let mut next = self.shared.first_interpreter(&self.layout, self.runtime, &self.buf);
         for (index, (address, fields)) in self.interpreters.iter().enumerate() {
-            let head = self.threads.iter().find(|thread| thread.interpreter == index);
-            if *address != next || head.map_or(0, |thread| thread.reader.address()) != fields.threads_head {
+            if *address != next || self.heads.get(index).copied().unwrap_or(0) != fields.threads_head {
                 return false;
             }
             next = fields.next;
         }
-        next == 0 && self.threads.iter().all(|thread| thread.outcome != Outcome::Gone)
+        let gone = |index: &usize| self.threads[*index].outcome == Outcome::Gone;
+        next == 0 && !self.awake.iter().any(gone)
     }
 
     /// Walks the lists of interpreters and threads. What is known of a thread that is still there is kept.
     fn relist(&mut self) -> io::Result<()> {
+        // Whatever goes wrong below, the next look comes here again.
+        self.awake.clear();
+        self.heads.clear();
         let memory = &*self.memory;
         let heads = self.runtime + self.layout.runtime.interpreters_head;
         let interpreters = walk_list(memory, heads, self.layout.interpreter.next, MAX_LIST)?;
@@ -269,11 +344,18 @@ impl ProcessReader {
                     interpreter: index,
                     outcome: Outcome::Again,
                     read: 0,
+                    rests: false,
                 });
                 thread.interpreter = index;
                 self.threads.push(thread);
             }
         }
+        let head = |index| self.threads.iter().find(|thread| thread.interpreter == index);
+        self.heads = (0..interpreters.len())
+            .map(|index| head(index).map_or(0, |thread| thread.reader.address()))
+            .collect();
+        self.listing += 1;
+        self.find_awake();
         self.interpreters =
             interpreters.into_iter().map(|address| (address, InterpreterFields::default())).collect();
         Ok(())

@@ -113,7 +113,17 @@ impl SharedFields {
         self.word(buf, runtime + layout.runtime.interpreters_head)
     }
 
-    /// The fields of the interpreter at `address`; `buf` holds the main read, `warm` the warm-up.
+    /// The counter of code objects of the interpreter at `address` as the warm-up has it.
+    fn before(&self, layout: &Layout, address: u64, warm: &[u8]) -> u64 {
+        let place = self.counters.iter().find(|(interpreter, _)| *interpreter == address);
+        place.zip(layout.interpreter.code_generation).map_or(0, |((_, offset), counter)| {
+            let bytes = warm.get(*offset..offset + usize::from(counter.width)).unwrap_or_default();
+            bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+        })
+    }
+
+    /// The fields of the interpreter at `address`; `buf` holds the main read, `warm` the warm-up, or, where there was
+    /// none, what the counter of code objects was before.
     #[must_use]
     pub fn interpreter(
         &self,
@@ -121,18 +131,14 @@ impl SharedFields {
         runtime: u64,
         address: u64,
         buf: &[u8],
-        warm: &[u8],
+        warm: Result<&[u8], u64>,
     ) -> InterpreterFields {
         let fields = &layout.interpreter;
         let at = |offset: u64| self.word(buf, address + offset);
         let int = |offset: u64| at(offset) & 0xffff_ffff;
         let code_generation = fields.code_generation.map_or(0, |counter| counter.of(at(counter.offset)));
-        let before = self.counters.iter().find(|(interpreter, _)| *interpreter == address);
         let code_generation_before =
-            before.zip(fields.code_generation).map_or(0, |((_, offset), counter)| {
-                let bytes = warm.get(*offset..offset + usize::from(counter.width)).unwrap_or_default();
-                bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
-            });
+            warm.map_or_else(|before| before, |warm| self.before(layout, address, warm));
         let has_gil =
             fields.gil.as_ref().and_then(|gil| gil.enabled).is_none_or(|at_enabled| int(at_enabled) != 0);
         let gil_holder = match (layout.runtime.tstate_current, &fields.gil) {

@@ -33,20 +33,27 @@ fn read(clock: ClockId) -> u64 {
     clock_gettime(clock).map_or(0, |time| Duration::from(time).as_nanos() as u64)
 }
 
+/// Shorter periods than this, in ns, cannot be slept: waking up takes longer.
+const SHORTEST_SLEEP: f64 = 25_000.0;
+
 /// A sequence of deadlines.
 #[derive(Debug)]
 pub struct Deadlines {
     start: u64,
     period: f64,
+    /// How far a deadline may be from its place, in periods, 0 to 1
+    jitter: f64,
+    random: u64,
     count: u64,
     missed: u64,
 }
 
 impl Deadlines {
-    /// `rate` a second from `start` on; the first one is a whole period later.
+    /// `rate` a second from `start` on; the first one is a whole period later. With `jitter` each is moved by up to
+    /// half that many periods, so that a program with a period of its own is not seen at the same place for ever.
     #[must_use]
-    pub fn new(start: u64, rate: f64) -> Self {
-        Self { start, period: 1e9 / rate, count: 0, missed: 0 }
+    pub fn new(start: u64, rate: f64, jitter: f64) -> Self {
+        Self { start, period: 1e9 / rate, jitter, random: start | 1, count: 0, missed: 0 }
     }
 
     /// The next deadline that has not passed yet. Those that have are counted as missed and never made up for:
@@ -55,7 +62,30 @@ impl Deadlines {
         let due = (now.saturating_sub(self.start) as f64 / self.period).floor() as u64;
         self.missed += due.saturating_sub(self.count);
         self.count = self.count.max(due) + 1;
-        self.start + (self.count as f64 * self.period) as u64
+        let deadline = self.place();
+        if deadline > now || self.jitter == 0.0 {
+            return deadline;
+        }
+        // Moved to before now.
+        self.missed += 1;
+        self.count += 1;
+        self.place().max(now + 1)
+    }
+
+    fn place(&mut self) -> u64 {
+        // xorshift64 (Marsaglia, 2003)
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        let moved =
+            if self.jitter > 0.0 { self.jitter * (self.random as f64 / 2f64.powi(64) - 0.5) } else { 0.0 };
+        self.start + ((self.count as f64 + moved) * self.period) as u64
+    }
+
+    /// Whether waiting means looking at the clock: the period is shorter than waking up takes.
+    #[must_use]
+    pub fn spins(&self) -> bool {
+        self.period < SHORTEST_SLEEP
     }
 
     /// How many deadlines were missed.
@@ -76,14 +106,20 @@ pub enum Woken {
     Stopped,
 }
 
-/// Sleeps until `deadline`, or for a nap when that is far away.
+/// Sleeps until `deadline`, or for a nap when that is far away. `spins`: looks at the clock all the time instead.
 #[must_use]
-pub fn sleep_until(deadline: u64, control: &Control) -> Woken {
+pub fn sleep_until(deadline: u64, spins: bool, control: &Control) -> Woken {
     if control.stop_requested() {
         return Woken::Stopped;
     }
     let now = now();
     if now >= deadline {
+        return Woken::Due;
+    }
+    if spins {
+        while self::now() < deadline {
+            std::hint::spin_loop();
+        }
         return Woken::Due;
     }
     let until = deadline.min(now + NAP);
@@ -102,12 +138,28 @@ mod tests {
 
     #[test]
     fn deadlines_do_not_drift_and_missed_ones_are_skipped() {
-        let mut deadlines = Deadlines::new(1000, 1e7);
+        let mut deadlines = Deadlines::new(1000, 1e7, 0.0);
         assert_eq!(deadlines.next(1000), 1100);
         assert_eq!(deadlines.next(1130), 1200);
         assert_eq!(deadlines.missed(), 0);
         assert_eq!(deadlines.next(1510), 1600);
         assert_eq!(deadlines.missed(), 3);
         assert_eq!(deadlines.next(1610), 1700);
+    }
+
+    #[test]
+    fn jitter_moves_deadlines_about_their_places() {
+        let mut deadlines = Deadlines::new(0, 1e6, 1.0);
+        let mut now = 0;
+        let mut moved = Vec::new();
+        for _ in 0..1000 {
+            let next = deadlines.next(now);
+            assert!(next > now, "a deadline that has passed is skipped");
+            moved.push(next % 1000);
+            now = next;
+        }
+        assert!(now.abs_diff(1_000_000 + deadlines.missed() * 1000) <= 1000, "they do not drift");
+        let low = moved.iter().filter(|&&moved| moved < 500).count();
+        assert!((400..=600).contains(&low), "{low} of 1000 in one half of their period");
     }
 }

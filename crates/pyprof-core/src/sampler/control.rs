@@ -77,6 +77,11 @@ impl Control {
         self.0.outlet.clone()
     }
 
+    /// Whether somebody waits in [`Control::so_far`].
+    pub(super) fn is_asked(&self) -> bool {
+        self.0.has_requests.load(Ordering::Acquire)
+    }
+
     /// Answers those who wait in [`Control::so_far`]: for the sampling thread.
     pub(super) fn answer(&self, recording: impl Fn() -> Recording) {
         if !self.0.has_requests.swap(false, Ordering::AcqRel) {

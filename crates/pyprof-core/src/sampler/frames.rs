@@ -21,15 +21,22 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// The id of a stack of Python frames, markers and the interpreter's own frames left out.
-    pub fn stack(&mut self, stack: &[RawFrame], cut: bool, codes: &CodeCache, sink: &mut Sink) -> StackId {
-        let frames = stack.iter().filter(|frame| !frame.is_marker());
-        let id = frames.fold(EMPTY_STACK, |id, raw| self.push(id, raw, codes, sink));
-        if !cut {
-            return id;
-        }
+    /// The id of a stack with Python frames on top of it, markers and the interpreter's own frames left out.
+    pub fn stack(
+        &mut self,
+        below: StackId,
+        frames: &[RawFrame],
+        codes: &CodeCache,
+        sink: &mut Sink,
+    ) -> StackId {
+        let frames = frames.iter().filter(|frame| !frame.is_marker());
+        frames.fold(below, |id, raw| self.push(id, raw, codes, sink))
+    }
+
+    /// The id of a stack that was cut here.
+    pub fn missing(below: StackId, sink: &mut Sink) -> StackId {
         let missing = sink.profile.missing_frame();
-        sink.profile.stack(id, missing)
+        sink.profile.stack(below, missing)
     }
 
     /// The ids of Python frames; `None` for markers and the interpreter's own, which are not shown.
@@ -70,10 +77,7 @@ impl Frames {
                         id = sink.profile.stack(id, *frame);
                     }
                 }
-                Place::Missing => {
-                    let missing = sink.profile.missing_frame();
-                    id = sink.profile.stack(id, missing);
-                }
+                Place::Missing => id = Self::missing(id, sink),
             }
         }
         id

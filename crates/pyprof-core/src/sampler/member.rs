@@ -7,14 +7,17 @@ use std::io;
 
 use rustc_hash::FxHashMap;
 
+use super::clock;
 use super::engine::{Interrupt, Place, Probe, Seen, What};
 use super::frames::Frames;
 use super::offcpu::OffCpu;
 use super::others::Others;
+use super::resting::{Resting, Threads, count_one_by_one};
 use super::sink::Sink;
-use super::thread::{self, Moment, SampledThread};
+use super::thread::{self, Moment, Named, SampledThread};
 use super::{Options, Stats};
 use crate::attach::Attached;
+use crate::process::thread_clock::ProcessClock;
 use crate::process::threads;
 use crate::profile::state::{HOLDS_GIL, ON_CPU};
 use crate::profile::{EMPTY_STACK, Sighting, StackId, State, ThreadInfo};
@@ -25,9 +28,13 @@ use crate::python::stack::thread::{Header, Outcome};
 
 /// How often the threads' names are read again, in ns: a name is often given after the start.
 const NAMES_EVERY: u64 = 1_000_000_000;
+/// Where there are many of them, it may take one in so many parts of the time.
+const NAMES_SHARE: u64 = 500;
 
 /// More interrupts than this do not wait for names; the oldest go.
 const MAX_UNNAMED: usize = 1 << 16;
+/// How often it is asked whether the process has replaced its program, in ns. A new interpreter takes longer to begin.
+const MEMORY_EVERY: u64 = 3_000_000;
 
 /// A process that is being sampled.
 #[derive(Debug)]
@@ -38,14 +45,19 @@ pub struct Member {
     /// Index in the profile
     index: u32,
     frames: Frames,
-    /// By the address of the thread state
-    threads: FxHashMap<u64, SampledThread>,
+    threads: Threads,
+    resting: Resting,
+    /// Thread states of the others
+    awake: Vec<u64>,
+    /// Which of the reader's lists of threads is known
+    listing: u64,
     /// From the kernel's thread id to the thread state
     states: FxHashMap<i32, u64>,
     /// Threads without a Python state
     others: Others,
     names: FxHashMap<u64, String>,
-    names_at: u64,
+    /// When they are to be read again, on the session's clock
+    names_due: u64,
     looks: Vec<Look>,
     interrupts: Vec<Interrupt>,
     /// Interrupts whose frames are not all named yet, and those behind them
@@ -56,6 +68,9 @@ pub struct Member {
     counted: (u64, u64),
     /// When it was last looked at, on the session's clock
     before: u64,
+    clock: Option<ProcessClock>,
+    /// When it was last certain that it runs the same program
+    memory_at: u64,
 }
 
 /// A thread as the last look saw it, free of the reader.
@@ -66,7 +81,24 @@ struct Look {
     header: Header,
     outcome: Outcome,
     holds_gil: bool,
+    moved: bool,
+    base: (u64, usize),
     stack: Vec<RawFrame>,
+}
+
+impl Look {
+    fn new(look: &ThreadLook<'_>) -> Self {
+        Self {
+            address: look.address,
+            interpreter: look.interpreter,
+            header: look.header,
+            outcome: look.outcome,
+            holds_gil: look.holds_gil,
+            moved: look.moved,
+            base: look.base,
+            stack: Vec::new(),
+        }
+    }
 }
 
 /// A sample that waits for the names of its native frames: an interrupt, a wait, or a look at a blocked thread.
@@ -88,21 +120,26 @@ impl Member {
     pub fn new(process: Attached, probe: Option<Box<dyn Probe>>, index: u32, now: u64) -> Self {
         let offcpu = probe.as_ref().filter(|probe| probe.counts_waits()).map(|_| OffCpu::default());
         Self {
+            clock: ProcessClock::open(process.handle.pid()).ok(),
             process,
             probe,
             index,
             frames: Frames::default(),
-            threads: FxHashMap::default(),
+            threads: Threads::default(),
+            resting: Resting::default(),
+            awake: Vec::new(),
+            listing: 0,
             states: FxHashMap::default(),
             others: Others::default(),
             names: FxHashMap::default(),
-            names_at: 0,
+            names_due: 0,
             looks: Vec::new(),
             interrupts: Vec::new(),
             unnamed: VecDeque::new(),
             offcpu,
             counted: (0, 0),
             before: now,
+            memory_at: 0,
         }
     }
 
@@ -137,16 +174,16 @@ impl Member {
             stats.unmerged += unmerged - self.counted.1;
             self.counted = (lost, unmerged);
         }
-        self.look(stats)?;
+        self.look(now, options, sink, stats)?;
         let looks = std::mem::take(&mut self.looks);
-        if looks.len() != self.threads.len() || looks.iter().any(|look| !self.knows(look)) {
-            self.meet(&looks, now, sink);
-        } else if now >= self.names_at + NAMES_EVERY {
+        if self.listing != self.process.reader.listing() || looks.iter().any(|look| !self.knows(look)) {
+            self.meet(now, options, sink);
+        } else if now >= self.names_due {
             self.refresh_names(now, sink);
             self.find_others(options, now, sink);
         }
         for interrupt in std::mem::take(&mut self.interrupts) {
-            self.take(interrupt, &looks, (now, start), sink, stats);
+            self.take(interrupt, (now, start), sink, stats);
         }
         self.count_waits((now, start), false, stats);
         self.add_named(options, sink, stats);
@@ -154,6 +191,15 @@ impl Member {
             self.add(look, moment, options, sink, stats);
         }
         self.looks = looks;
+        let one_by_one = count_one_by_one(options, sink);
+        if one_by_one {
+            for state in self.resting.states() {
+                if let Some(thread) = self.threads.get_mut(state) {
+                    thread.add_resting(moment, options, sink, stats);
+                }
+            }
+        }
+        self.resting.pass(moment.wall, one_by_one, stats);
         self.add_others(moment, options, sink, stats);
         Ok(())
     }
@@ -162,6 +208,7 @@ impl Member {
     pub fn close(mut self, (now, start): (u64, u64), options: &Options, sink: &mut Sink, stats: &mut Stats) {
         self.end_waits((now, start), sink, stats);
         self.name_the_rest(options, sink, stats);
+        self.add_rests(options, sink);
         for thread in self.threads.values_mut() {
             thread.settle(sink);
             sink.end_thread(thread.index(), now);
@@ -179,44 +226,113 @@ impl Member {
     ) {
         self.end_waits((now, start), sink, stats);
         self.name_the_rest(options, sink, stats);
+        self.add_rests(options, sink);
         self.threads.values_mut().for_each(|thread| thread.settle(sink));
         self.others.settle(sink);
     }
 
+    /// Adds what threads that rest have not been given yet: before somebody reads the profile.
+    pub fn add_rests(&mut self, options: &Options, sink: &mut Sink) {
+        self.resting.add_all(&mut self.threads, options, sink);
+    }
+
     /// One look at the process; its result is in `self.looks`.
-    fn look(&mut self, stats: &mut Stats) -> io::Result<()> {
-        let threads = &mut self.threads;
-        for thread in threads.values_mut() {
+    fn look(&mut self, now: u64, options: &Options, sink: &mut Sink, stats: &mut Stats) -> io::Result<()> {
+        self.ask_who_ran(now, options, sink);
+        let reads = self.process.reader.main_reads();
+        self.look_at_stacks()?;
+        // Only who runs can take the GIL.
+        let holders = self.process.reader.interpreters().iter().map(|(_, fields)| fields.gil_holder);
+        let holders =
+            holders.filter(|holder| self.threads.get(holder).is_some_and(SampledThread::is_at_rest));
+        let holders: Vec<u64> = holders.collect();
+        let mut woken = false;
+        for holder in holders {
+            woken |= self.wakes(holder, now, options, sink);
+        }
+        if woken {
+            self.look_at_stacks()?;
+        }
+        stats.extra_reads += (self.process.reader.main_reads() - reads).saturating_sub(1);
+        // A program that has replaced itself can have an interpreter in the very same place.
+        if now >= self.memory_at + MEMORY_EVERY {
+            if !self.process.handle.has_same_memory() {
+                return Err(io::Error::from_raw_os_error(nix::libc::ESRCH));
+            }
+            self.memory_at = now;
+        }
+        let mut count = 0;
+        // A thread state without an id has not been bound to a thread yet.
+        for look in self.process.reader.awake().filter(|look| look.header.python_id != 0) {
+            if count == self.looks.len() {
+                self.looks.push(Look::new(&look));
+            }
+            // Room for stacks is kept.
+            let mut stack = std::mem::take(&mut self.looks[count].stack);
+            stack.clear();
+            if !self.threads.get(&look.address).is_some_and(SampledThread::needs_no_look) {
+                stack.extend_from_slice(look.stack);
+            }
+            self.looks[count] = Look { stack, ..Look::new(&look) };
+            count += 1;
+        }
+        self.looks.truncate(count);
+        Ok(())
+    }
+
+    fn look_at_stacks(&mut self) -> io::Result<()> {
+        let threads = &self.threads;
+        if self.resting.take_changed() {
+            self.process.reader.rest(|state| threads.get(&state).is_some_and(SampledThread::is_at_rest));
+        }
+        self.process.reader.look(|state| threads.get(&state).is_some_and(SampledThread::needs_no_look))
+    }
+
+    /// Asks the threads whether they have run since the last look. When many rest, not all of them are asked, as long as
+    /// the process as a whole has used no more CPU time than the others.
+    fn ask_who_ran(&mut self, now: u64, options: &Options, sink: &mut Sink) {
+        let due = self.resting.is_due(now);
+        // Without a GIL a thread can run Python code unseen.
+        let sum_up = due && self.resting.are_many() && !self.process.reader.layout().free_threaded;
+        let total = self.clock.filter(|_| sum_up).and_then(|clock| clock.cpu().ok());
+        let mut awake = 0;
+        for index in (0..self.awake.len()).rev() {
+            let state = self.awake[index];
+            let Some(thread) = self.threads.get_mut(&state) else { continue };
             let covered = self.probe.as_ref().is_some_and(|probe| probe.covers(thread.tid()));
             let known = self.offcpu.as_ref().map(|offcpu| covered && offcpu.knows(thread.tid()));
             if known == Some(false) {
                 thread.look_again();
             }
-            thread.ask_whether_it_ran(covered);
+            thread.ask_whether_it_ran(covered, sum_up || known.is_some(), now);
+            awake += thread.cpu_so_far();
             if known == Some(true) {
                 thread.count_by_interrupts();
+            } else if thread.rests() && known.is_none() {
+                self.awake.swap_remove(index);
+                awake -= thread.cpu_so_far();
+                self.resting.enter(state, thread, options);
             }
         }
-        let skipped = |address| threads.get(&address).is_some_and(SampledThread::needs_no_look);
-        let reads = self.process.reader.main_reads();
-        self.process.reader.look(skipped)?;
-        stats.extra_reads += (self.process.reader.main_reads() - reads).saturating_sub(1);
-        // A program that has replaced itself can have an interpreter in the very same place.
-        if !self.process.handle.has_same_memory() {
-            return Err(io::Error::from_raw_os_error(nix::libc::ESRCH));
+        if due {
+            for state in self.resting.choose(now, total.map(|total| total.saturating_sub(awake))) {
+                self.wakes(state, now, options, sink);
+            }
         }
-        self.looks.clear();
-        // A thread state without an id has not been bound to a thread yet.
-        let bound = self.process.reader.threads().filter(|look| look.header.python_id != 0);
-        self.looks.extend(bound.map(|look: ThreadLook<'_>| Look {
-            address: look.address,
-            interpreter: look.interpreter,
-            header: look.header,
-            outcome: look.outcome,
-            holds_gil: look.holds_gil,
-            stack: if skipped(look.address) { Vec::new() } else { look.stack.to_vec() },
-        }));
-        Ok(())
+    }
+
+    /// Asks a thread that rests; true when it has run since.
+    fn wakes(&mut self, state: u64, now: u64, options: &Options, sink: &mut Sink) -> bool {
+        let Some(thread) = self.threads.get_mut(&state) else { return false };
+        let covered = self.probe.as_ref().is_some_and(|probe| probe.covers(thread.tid()));
+        let account = thread.cpu_at_rest();
+        thread.ask_whether_it_ran(covered, true, now);
+        if thread.rests() {
+            return false;
+        }
+        self.resting.leave(state, account, thread, options, sink);
+        self.awake.push(state);
+        true
     }
 
     fn knows(&self, look: &Look) -> bool {
@@ -224,10 +340,16 @@ impl Member {
     }
 
     /// New threads, and threads that are gone.
-    fn meet(&mut self, looks: &[Look], now: u64, sink: &mut Sink) {
+    fn meet(&mut self, now: u64, options: &Options, sink: &mut Sink) {
+        self.listing = self.process.reader.listing();
+        let bound = self.process.reader.threads().filter(|look| look.header.python_id != 0);
+        let headers: Vec<(u64, Header)> = bound.map(|look| (look.address, look.header)).collect();
+        let by_address: FxHashMap<u64, Header> = headers.iter().copied().collect();
+        let resting = &mut self.resting;
         self.threads.retain(|address, thread| {
-            let stays = looks.iter().any(|look| look.address == *address && thread.is(look.header));
+            let stays = by_address.get(address).is_some_and(|header| thread.is(*header));
             if !stays {
+                resting.leave(*address, thread.cpu_at_rest(), thread, options, sink);
                 thread.settle(sink);
                 sink.end_thread(thread.index(), now);
             }
@@ -235,21 +357,23 @@ impl Member {
         });
         let pid = self.process.handle.pid();
         self.names = self.process.thread_names();
-        for look in looks {
-            if self.threads.contains_key(&look.address) {
+        for (address, header) in headers {
+            if self.threads.contains_key(&address) {
                 continue;
             }
-            let tid = self.process.tid(look.header);
-            let python_id = look.header.python_id;
+            let tid = self.process.tid(header);
+            let python_id = header.python_id;
             let name = self.names.get(&python_id).cloned().or_else(|| threads::name(pid, tid));
             // If it has ended since the look, both may be those of the thread after it.
-            let known = self.process.still_has(look.address, look.header);
+            let known = self.process.still_has(address, header);
             let (tid, name) = if known { (tid, name.unwrap_or_default()) } else { (0, String::new()) };
             let process = self.index;
             let info = ThreadInfo { process, pid, tid, python_id, name, ..ThreadInfo::default() };
             let index = sink.thread(info, now);
-            self.threads.insert(look.address, SampledThread::new(pid, tid, look.header, index));
+            self.threads.insert(address, SampledThread::new(pid, tid, header, index));
         }
+        let awake = self.threads.iter().filter(|(_, thread)| !thread.is_at_rest());
+        self.awake = awake.map(|(address, _)| *address).collect();
         self.states = self.threads.iter().map(|(state, thread)| (thread.tid(), *state)).collect();
         self.others.leave(&self.states, now, sink);
         if let Some(probe) = &mut self.probe {
@@ -258,8 +382,9 @@ impl Member {
     }
 
     fn refresh_names(&mut self, now: u64, sink: &mut Sink) {
-        self.names_at = now;
+        let begin = clock::now();
         self.names = self.process.thread_names();
+        self.names_due = now + NAMES_EVERY.max(NAMES_SHARE * (clock::now() - begin));
         for (state, thread) in &self.threads {
             if let Some(name) = self.names.get(&thread.python_id())
                 && sink.thread_name(thread.index()) != Some(name)
@@ -290,22 +415,31 @@ impl Member {
         let tid = thread.tid();
         let rested = thread.resting_stack();
         // A stack that was cut is looked at again, whether the thread moves or not.
-        let running = thread.is_running_now(stack != Some(true));
+        let running = thread.is_running_now(look.moved, stack != Some(true));
         let seen = Seen { tid, state: look.address, rests: thread.was_blocked() };
         let stack = match (stack, rested) {
             (None, _) => None,
             (_, Some(stack)) => Some(stack),
             (Some(cut), None) => {
+                let known = thread.named(look.base);
+                let epoch = known.map(|named| named.epoch);
+                let (interpreter, base) = (look.interpreter, look.base.1);
                 // What cannot be read is named so; that the process is gone shows in the next look.
-                let _ = self.process.learn_codes(look.interpreter, &look.stack);
+                let learnt = self.process.learn_codes_above(interpreter, &look.stack, base, epoch);
+                let (epoch, same) = learnt.unwrap_or((None, false));
                 // A function that was replaced before its name could be read: what ran above it is cut with it.
                 let codes = &self.process.codes;
                 let doubt = |frame: &RawFrame| !frame.is_marker() && !codes.is_sure(frame.code);
-                let sure = look.stack.iter().position(doubt).unwrap_or(look.stack.len());
+                let all = codes.is_all_sure();
+                let sure = if all { None } else { look.stack.iter().position(doubt) };
+                let sure = sure.unwrap_or(look.stack.len());
                 let cut = cut || sure < look.stack.len();
                 let stack = &look.stack[..sure];
                 if sure < look.stack.len() && stack.iter().all(RawFrame::is_marker) {
                     stats.failed += 1;
+                    if let Some(thread) = self.threads.get_mut(&look.address) {
+                        thread.look_again();
+                    }
                     return;
                 }
                 let places = match &mut self.probe {
@@ -314,8 +448,8 @@ impl Member {
                 };
                 // What was read of a thread that ran meanwhile is of another moment.
                 let thread = self.threads.get(&look.address);
-                let rests = thread.is_some_and(SampledThread::still_rests);
-                let places = places.filter(|_| !seen.rests || rests);
+                let rests = || thread.is_some_and(SampledThread::still_rests);
+                let places = places.filter(|_| !seen.rests || rests());
                 let codes = &self.process.codes;
                 match (places, &self.probe) {
                     (Some(places), Some(probe)) if self.frames.are_known(&places, &**probe, sink) => {
@@ -342,7 +476,18 @@ impl Member {
                         return;
                     }
                     (Some(_), None) => None,
-                    (None, _) => Some((self.frames.stack(stack, cut, codes, sink), cut)),
+                    (None, _) => {
+                        let base = known.filter(|_| same).map(|named| named.stack).or_else(|| {
+                            let epoch = epoch.filter(|_| all && base > 0)?;
+                            let stack = self.frames.stack(EMPTY_STACK, &stack[..base], codes, sink);
+                            let thread = self.threads.get_mut(&look.address)?;
+                            thread.set_named(Named { base: look.base, epoch, stack });
+                            Some(stack)
+                        });
+                        let above = if base.is_some() { &stack[look.base.1..] } else { stack };
+                        let id = self.frames.stack(base.unwrap_or(EMPTY_STACK), above, codes, sink);
+                        Some((if cut { Frames::missing(id, sink) } else { id }, cut))
+                    }
                 }
             }
         };
@@ -357,23 +502,16 @@ impl Member {
     }
 
     /// What the engine tells. `now`, `start`: see [`Member::sample`].
-    fn take(
-        &mut self,
-        interrupt: Interrupt,
-        looks: &[Look],
-        (now, start): (u64, u64),
-        sink: &mut Sink,
-        stats: &mut Stats,
-    ) {
+    fn take(&mut self, interrupt: Interrupt, (now, start): (u64, u64), sink: &mut Sink, stats: &mut Stats) {
         if interrupt.what != What::Ran {
-            return self.take_switch(interrupt, looks, (now, start), sink, stats);
+            return self.take_switch(interrupt, (now, start), sink, stats);
         }
         if let Some(offcpu) = &mut self.offcpu {
             offcpu.ran(interrupt.tid);
         }
         let time = interrupt.time_ns.saturating_sub(start).min(now);
         let cpu_ns = interrupt.cpu_ns;
-        let Some(mut one) = self.caught(interrupt, looks, time, sink) else { return };
+        let Some(mut one) = self.caught(interrupt, time, sink) else { return };
         // Where switches are told, that time is known by itself.
         let exact = self.offcpu.is_some();
         let thread = self.threads.get_mut(&one.state).filter(|thread| thread.index() == one.thread);
@@ -383,19 +521,13 @@ impl Member {
     }
 
     /// An interrupt as it came: Python's frames are named now, while their code objects are there.
-    fn caught(
-        &mut self,
-        interrupt: Interrupt,
-        looks: &[Look],
-        time: u64,
-        sink: &mut Sink,
-    ) -> Option<Unnamed> {
+    fn caught(&mut self, interrupt: Interrupt, time: u64, sink: &mut Sink) -> Option<Unnamed> {
         let probe = self.probe.as_ref().filter(|probe| probe.covers(interrupt.tid))?;
         let all = probe.shows_all_threads();
         let known = self.states.get(&interrupt.tid).copied();
         let state = if interrupt.state == 0 { known.unwrap_or(0) } else { interrupt.state };
-        let look = looks.iter().find(|look| look.address == state);
-        let _ = self.process.learn_codes(look.map_or(0, |look| look.interpreter), &interrupt.python);
+        let interpreter = self.process.reader.interpreter_of(state).unwrap_or(0);
+        let _ = self.process.learn_codes(interpreter, &interrupt.python);
         let python = self.frames.python(&interrupt.python, &self.process.codes, sink);
         let known = self.threads.get_mut(&state).filter(|thread| thread.tid() == interrupt.tid);
         let thread = match known {

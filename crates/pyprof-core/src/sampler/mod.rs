@@ -11,6 +11,7 @@ mod member;
 mod offcpu;
 mod others;
 mod priority;
+mod resting;
 mod run;
 mod sink;
 pub mod stream;
@@ -46,6 +47,9 @@ pub enum Mode {
 pub struct Options {
     /// Samples a second, above 0
     pub rate: f64,
+    /// How far a sample may be moved from its place in time, in periods, 0 to 1: against programs with a period of
+    /// their own
+    pub jitter: f64,
     /// Stop after this much time; `None`: until the target ends or [`Session::stop`]
     pub duration: Option<Duration>,
     /// Which time counts, and so which samples are kept
@@ -72,6 +76,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             rate: 1000.0,
+            jitter: 0.0,
             duration: None,
             mode: Mode::Wall,
             idle: false,
@@ -91,6 +96,10 @@ const MAX_RATE: f64 = 1e6;
 
 impl Options {
     fn check(&self) -> Result<()> {
+        if !(0.0..=1.0).contains(&self.jitter) {
+            let text = format!("the jitter must be from 0 to 1 periods, not {}", self.jitter);
+            return Err(Error::InvalidArgument(text));
+        }
         if self.offcpu && self.mode == Mode::Cpu {
             let text = "off-CPU time is none on a CPU; use mode wall or gil".to_owned();
             return Err(Error::InvalidArgument(text));

@@ -60,13 +60,13 @@ impl Others {
         mut stack: impl FnMut(i32, &mut Sink) -> Option<StackId>,
     ) {
         for (tid, thread) in &mut self.threads {
-            thread.ask_whether_it_ran(true);
+            thread.ask_whether_it_ran(true, true, 0);
             if thread.counts_by_interrupts() {
                 thread.account(sink);
                 continue;
             }
             let rested = thread.resting_stack();
-            let running = thread.is_running_now(true);
+            let running = thread.is_running_now(false, true);
             if running {
                 thread.account(sink);
                 continue;
@@ -80,7 +80,7 @@ impl Others {
     /// Their CPU time, when nothing else of them is wanted.
     pub fn account(&mut self, now: u64, sink: &mut Sink) {
         for thread in self.threads.values_mut() {
-            thread.ask_whether_it_ran(false);
+            thread.ask_whether_it_ran(false, true, 0);
             thread.account(sink);
         }
         self.forget_ended(now, sink);

@@ -21,6 +21,9 @@ use crate::{Error, Result};
 /// A program that replaces itself is given this long to become Python again, in ns.
 const REPLACED_WAIT: u64 = 2_000_000_000;
 
+/// How often the session's own CPU time is read, in ns.
+const CPU_EVERY: u64 = 5_000_000;
+
 /// A session under way.
 #[derive(Debug)]
 pub struct Run {
@@ -98,6 +101,7 @@ impl Run {
         let result = self.sample(control);
         let now = self.now();
         self.stats.elapsed_ns = now;
+        self.stats.cpu_ns = clock::own_cpu();
         let (end, options) = ((now, self.start), &self.options);
         self.members
             .iter_mut()
@@ -124,11 +128,12 @@ impl Run {
         let end_at = self.options.duration.map_or(u64::MAX, |duration| {
             self.start.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
         });
-        let mut deadlines = Deadlines::new(self.start, self.options.rate);
+        let mut cpu_read_at = 0;
+        let mut deadlines = Deadlines::new(self.start, self.options.rate, self.options.jitter);
         loop {
             let deadline = deadlines.next(clock::now());
             loop {
-                match clock::sleep_until(deadline.min(end_at), control) {
+                match clock::sleep_until(deadline.min(end_at), deadlines.spins(), control) {
                     Woken::Due => break,
                     Woken::Nap => {
                         if let Some(end) = self.chores(control) {
@@ -147,7 +152,11 @@ impl Run {
                 return Ok(end);
             }
             self.stats.elapsed_ns = self.now();
-            self.stats.cpu_ns = clock::own_cpu();
+            // A system call, unlike the other clock.
+            if self.stats.elapsed_ns >= cpu_read_at + CPU_EVERY {
+                cpu_read_at = self.stats.elapsed_ns;
+                self.stats.cpu_ns = clock::own_cpu();
+            }
             if let Some(end) = self.chores(control) {
                 return Ok(end);
             }
@@ -209,7 +218,12 @@ impl Run {
         }
         self.stats.lost = self.sink.publish(now, None);
         control.publish(self.stats);
-        control.answer(|| self.so_far());
+        if control.is_asked() {
+            for member in &mut self.members {
+                member.add_rests(&self.options, &mut self.sink);
+            }
+            control.answer(|| self.so_far());
+        }
         end
     }
 

@@ -114,6 +114,12 @@ impl Sink {
         self.names.is_empty() || self.names.contains(&info.name)
     }
 
+    /// Whether each sample counts by itself: somebody takes them one by one, or their order is kept.
+    #[must_use]
+    pub fn wants_every_sample(&self) -> bool {
+        self.stream.is_some() || self.profile.keeps_order()
+    }
+
     /// Adds a sample.
     pub fn sample(&mut self, seen: &Sighting, cut: bool) -> Added {
         let sample = self.profile.sample(seen);

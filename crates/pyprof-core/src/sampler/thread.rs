@@ -1,11 +1,13 @@
 //! One thread under the sampler: its clocks, whether it ran, and where its time goes.
 
 use super::cpu::CpuShares;
+use super::resting::Sums;
 use super::sink::Sink;
 use super::{Mode, Options, Stats};
 use crate::process::thread_clock::{RunState, SchedStat, ThreadClock};
 use crate::profile::state::{BLOCKED, GOES_ON, HOLDS_GIL, ON_CPU, WAITS_FOR_CPU};
 use crate::profile::{EMPTY_STACK, LastLook, Sighting, StackId, State};
+use crate::python::code_cache::Epoch;
 use crate::python::stack::thread::Header;
 
 /// Interrupts that share a long wait for a CPU.
@@ -20,8 +22,51 @@ pub struct Moment {
     pub wall: u64,
 }
 
+/// How often the account of a running thread is read, in ns.
+const ACCOUNT_EVERY: u64 = 3_000_000;
+
+/// The lower part of a thread's stack that is in the profile already.
+#[derive(Debug, Clone, Copy)]
+pub struct Named {
+    /// Which frames it is: see [`crate::python::reader::ThreadLook::base`]
+    pub base: (u64, usize),
+    /// When they were named
+    pub epoch: Epoch,
+    /// Their stack
+    pub stack: StackId,
+}
+
+/// What a look at a thread counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    /// A sample
+    Sample,
+    /// Left out: idle, or not in the mode asked for
+    LeftOut,
+    /// Neither
+    Nothing,
+}
+
+impl Count {
+    fn of(stack: Option<(StackId, bool)>, state: State, options: &Options) -> Self {
+        let running = state.has(ON_CPU);
+        let wanted = match options.mode {
+            Mode::Wall => running || options.idle,
+            Mode::Cpu => running,
+            Mode::Gil => state.has(HOLDS_GIL),
+        };
+        match (wanted, stack) {
+            (false, _) => Self::LeftOut,
+            // A thread without Python frames still has its time.
+            (true, None) if !options.idle => Self::Nothing,
+            (true, _) => Self::Sample,
+        }
+    }
+}
+
 /// A thread that is being sampled.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // independent findings of one look
 pub struct SampledThread {
     index: u32,
     tid: i32,
@@ -29,8 +74,14 @@ pub struct SampledThread {
     /// `None` when its kernel thread could not be found: then it counts as running, and has no CPU time
     clock: Option<ThreadClock>,
     cpu: CpuShares,
-    /// The account before the look at hand
+    /// The account before the look at hand, or shortly before while it runs
     before: Option<SchedStat>,
+    /// When that was read, on the session's clock
+    asked_at: u64,
+    /// It was read for the look at hand
+    fresh: bool,
+    /// It was on a CPU in the last look
+    ran: bool,
     /// The account at a look at which the thread was blocked all along: while it stands there, it has not run
     blocked_at: Option<SchedStat>,
     rests: bool,
@@ -41,6 +92,10 @@ pub struct SampledThread {
     /// Its kernel thread is gone
     ended: bool,
     last_stack: Option<(StackId, bool)>,
+    last_state: State,
+    /// Where the sums stood when it was last added up, while it rests
+    rest_from: Option<Sums>,
+    named: Option<Named>,
     doing: RunState,
 }
 
@@ -55,12 +110,18 @@ impl SampledThread {
             clock: ThreadClock::open(pid, tid).ok(),
             cpu: CpuShares::default(),
             before: None,
+            asked_at: 0,
+            fresh: false,
+            ran: false,
             blocked_at: None,
             rests: false,
             counts_by_interrupts: false,
             waited: 0,
             ended: false,
             last_stack: None,
+            last_state: State::default(),
+            rest_from: None,
+            named: None,
             doing: RunState::Running,
         }
     }
@@ -101,8 +162,17 @@ impl SampledThread {
         self.header.python_id
     }
 
-    /// Reads the account before a look. `covered`: its running time comes from its interrupts.
-    pub fn ask_whether_it_ran(&mut self, covered: bool) {
+    /// Reads the account before a look, at `now` on the session's clock. `covered`: its running time comes from its
+    /// interrupts. While a thread runs its account moves at the scheduler's tick only, so it is not read more often;
+    /// `always`: it is.
+    pub fn ask_whether_it_ran(&mut self, covered: bool, always: bool, now: u64) {
+        self.fresh = always || covered || !self.ran || now >= self.asked_at + ACCOUNT_EVERY;
+        if !self.fresh {
+            self.rests = false;
+            self.counts_by_interrupts = false;
+            return;
+        }
+        self.asked_at = now;
         let last = self.before;
         self.before = match self.clock.as_ref().map(ThreadClock::cpu) {
             Some(Ok(account)) => Some(account),
@@ -118,6 +188,18 @@ impl SampledThread {
             self.waited += now.wait_ns.saturating_sub(last.wait_ns);
         }
         self.counts_by_interrupts = covered && !self.rests && !self.is_blocked();
+    }
+
+    /// It was asked, and has not run since it was last looked at.
+    #[must_use]
+    pub fn rests(&self) -> bool {
+        self.rests
+    }
+
+    /// CPU time so far by the last account read, in ns.
+    #[must_use]
+    pub fn cpu_so_far(&self) -> u64 {
+        self.before.map_or(0, |account| account.run_ns)
     }
 
     fn is_blocked(&self) -> bool {
@@ -176,6 +258,17 @@ impl SampledThread {
         self.last_stack.filter(|_| self.rests)
     }
 
+    /// What is known of the lower part of its stack.
+    #[must_use]
+    pub fn named(&self, base: (u64, usize)) -> Option<Named> {
+        self.named.filter(|named| base.1 > 0 && named.base == base)
+    }
+
+    /// Keeps the lower part of its stack.
+    pub fn set_named(&mut self, named: Named) {
+        self.named = Some(named);
+    }
+
     /// Adds a sample, or says why not. `stack` and whether it was cut; `None` when no Python code runs.
     #[allow(clippy::too_many_arguments)] // a look is this many facts
     pub fn add(
@@ -187,36 +280,76 @@ impl SampledThread {
         sink: &mut Sink,
         stats: &mut Stats,
     ) {
-        self.last_stack = stack;
+        (self.last_stack, self.last_state) = (stack, state);
         let shown = stack.map_or(EMPTY_STACK, |(stack, _)| stack);
-        let (running, holds_gil) = (state.has(ON_CPU), state.has(HOLDS_GIL));
         sink.profile.saw(self.index, LastLook { stack: shown, state }, moment.wall);
-        let wanted = match options.mode {
-            Mode::Wall => running || options.idle,
-            Mode::Cpu => running,
-            Mode::Gil => holds_gil,
-        };
-        if !wanted {
-            stats.idle += 1;
-            stats.idle_ns += moment.wall;
-        } else if stack.is_some() || options.idle {
-            // A thread without Python frames still has its time.
-            let cut = stack.is_some_and(|(_, cut)| cut);
-            stats.samples += 1;
-            stats.cut += u64::from(cut);
-            let seen = Sighting {
-                thread: self.index,
-                stack: shown,
-                time_ns: moment.time,
-                wall_ns: moment.wall,
-                state,
-            };
-            let added = sink.sample(&seen, cut);
-            if running && stack.is_some() {
-                self.cpu.running(added, moment.wall);
+        match Count::of(stack, state, options) {
+            Count::LeftOut => {
+                stats.idle += 1;
+                stats.idle_ns += moment.wall;
             }
+            Count::Sample => {
+                let cut = stack.is_some_and(|(_, cut)| cut);
+                stats.samples += 1;
+                stats.cut += u64::from(cut);
+                let seen = Sighting {
+                    thread: self.index,
+                    stack: shown,
+                    time_ns: moment.time,
+                    wall_ns: moment.wall,
+                    state,
+                };
+                let added = sink.sample(&seen, cut);
+                if state.has(ON_CPU) && stack.is_some() {
+                    self.cpu.running(added, moment.wall);
+                }
+            }
+            Count::Nothing => {}
         }
         self.account(sink);
+    }
+
+    /// Begins or ends a rest; returns where the one before began.
+    pub fn rest_from(&mut self, sums: Option<Sums>) -> Option<Sums> {
+        std::mem::replace(&mut self.rest_from, sums)
+    }
+
+    /// It is added up in [`super::resting::Resting`].
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.rest_from.is_some()
+    }
+
+    /// What each look counts as while it rests.
+    #[must_use]
+    pub fn count_at_rest(&self, options: &Options) -> Count {
+        Count::of(self.last_stack, self.last_state, options)
+    }
+
+    /// CPU time up to its rest, in ns.
+    #[must_use]
+    pub fn cpu_at_rest(&self) -> u64 {
+        self.blocked_at.map_or(0, |account| account.run_ns)
+    }
+
+    /// Adds the looks of its rest up to `sums`, if it rests.
+    pub fn add_rest(&mut self, sums: Sums, options: &Options, sink: &mut Sink) {
+        let Some(from) = self.rest_from else { return };
+        let (looks, wall_ns) = (sums.looks - from.looks, sums.wall_ns - from.wall_ns);
+        if looks == 0 {
+            return;
+        }
+        let (stack, state) = (self.last_stack.map_or(EMPTY_STACK, |(stack, _)| stack), self.last_state);
+        sink.profile.saw(self.index, LastLook { stack, state }, wall_ns);
+        if self.count_at_rest(options) == Count::Sample {
+            sink.profile.rest(self.index, stack, state, looks, wall_ns);
+        }
+    }
+
+    /// Adds one look of its rest by itself, where each counts: in a stream, in a record of the order.
+    pub fn add_resting(&mut self, moment: Moment, options: &Options, sink: &mut Sink, stats: &mut Stats) {
+        let (stack, state) = (self.last_stack, self.last_state);
+        self.add(stack, state, moment, options, sink, stats);
     }
 
     /// Part of what it has waited for a CPU, in ns, for an interrupt that stands for `cpu_ns`. Long waits are shared
@@ -248,16 +381,18 @@ impl SampledThread {
 
     /// Asks after the look. A thread that is blocked now and whose account stands as before the look was
     /// blocked all the time in between: the account moves when a thread leaves its CPU.
-    pub fn is_running_now(&mut self, known: bool) -> bool {
+    /// `moved`: its stack changed during the look; `known`: what it showed is worth keeping while it rests.
+    pub fn is_running_now(&mut self, moved: bool, known: bool) -> bool {
+        self.ran = !self.rests;
         if self.rests {
             return false;
         }
         let Some(clock) = &self.clock else { return true };
-        self.doing = clock.state().unwrap_or(RunState::Running);
-        let blocked = matches!(self.doing, RunState::Blocked { .. });
-        self.blocked_at =
-            self.before.filter(|before| known && blocked && clock.cpu().is_ok_and(|now| now == *before));
-        !blocked
+        self.doing = if moved { RunState::Running } else { clock.state().unwrap_or(RunState::Running) };
+        self.ran = !matches!(self.doing, RunState::Blocked { .. });
+        let before = self.before.filter(|_| known && !self.ran && self.fresh);
+        self.blocked_at = before.filter(|before| clock.cpu().is_ok_and(|now| now == *before));
+        self.ran
     }
 }
 
@@ -272,14 +407,9 @@ pub fn add_late(
     stats: &mut Stats,
 ) {
     let Sighting { state, wall_ns, .. } = seen;
-    let (on_cpu, holds_gil) = (state.has(ON_CPU), state.has(HOLDS_GIL));
+    let on_cpu = state.has(ON_CPU);
     sink.profile.saw(seen.thread, LastLook { stack: seen.stack, state }, wall_ns);
-    let wanted = match options.mode {
-        Mode::Wall => on_cpu || options.idle,
-        Mode::Cpu => on_cpu,
-        Mode::Gil => holds_gil,
-    };
-    if !wanted || stack.is_none() && !options.idle {
+    if Count::of(stack, state, options) != Count::Sample {
         stats.idle += u64::from(!state.has(GOES_ON));
         stats.idle_ns += wall_ns;
         return;

@@ -37,24 +37,26 @@ pub fn frame_size(memory: &dyn RemoteMemory, layout: &Layout, code: u64, pairs: 
 /// Tells the size of a code object's frames.
 pub type SizeOf<'a> = dyn FnMut(u64, &mut Pairs) -> Option<u64> + 'a;
 
-/// Follows the stack of the first copy upward. `guide` is a chain that reaches a known root, `top` the one from the
-/// frame that the thread itself named right after the copy, if it reaches a root; it decides where the copy alone
+/// Follows the stack of the first copy upward, from the base where there is one. `guide` is a chain that reaches a
+/// known root or the base, `top` the one from the frame that the thread itself named right after the copy, if it reaches a root; it decides where the copy alone
 /// does not. Fills `chain`, root first; false when the copy does not show which frame was running.
 pub fn climb(
     look: &Look<'_>,
     guide: &[RawFrame],
-    top: &[RawFrame],
+    top: Option<&[RawFrame]>,
     pairs: &mut Pairs,
     size_of: &mut SizeOf<'_>,
     chain: &mut Vec<RawFrame>,
 ) -> bool {
     chain.clear();
-    let resting = guide.iter().take_while(|frame| look.rests(frame.address)).count().max(1);
-    for frame in &guide[..resting.min(guide.len())] {
-        let Some(now) = look.frame(0, frame.address).filter(|now| now.is_same_call(frame)) else {
-            return false;
-        };
-        chain.push(now);
+    if look.base.is_empty() {
+        let resting = guide.iter().take_while(|frame| look.rests(frame.address)).count().max(1);
+        for frame in &guide[..resting.min(guide.len())] {
+            let Some(now) = look.frame(0, frame.address).filter(|now| now.is_same_call(frame)) else {
+                return false;
+            };
+            chain.push(now);
+        }
     }
     let linked = |copy: usize| {
         let frames = look.loose.addresses().filter_map(move |address| look.frame(copy, address));
@@ -65,12 +67,13 @@ pub fn climb(
     others.sort_by_key(|frame| frame.previous);
     // Where the next frame of the data stack begins.
     let mut end = look.first_frame;
-    if let Some(newest) = chain.iter().rev().find(|frame| look.chunk.contains(&frame.address)) {
+    let mut known = chain.iter().rev().chain(look.base.iter().rev());
+    if let Some(newest) = known.find(|frame| look.chunk.contains(&frame.address)) {
         let Some(size) = size_of(newest.code, pairs) else { return false };
         end = newest.address + size;
     }
     let most = look.copies[0].size() / look.decoder.prefix() + 1;
-    while let Some(&current) = chain.last() {
+    while let Some(&current) = chain.last().or(look.base.last()) {
         if chain.len() > most {
             return false;
         }
@@ -94,7 +97,13 @@ enum Step {
     Unclear,
 }
 
-fn step(look: &Look<'_>, current: &RawFrame, end: u64, others: &[RawFrame], top: &[RawFrame]) -> Step {
+fn step(
+    look: &Look<'_>,
+    current: &RawFrame,
+    end: u64,
+    others: &[RawFrame],
+    top: Option<&[RawFrame]>,
+) -> Step {
     let above = look.frame(0, end).filter(|frame| look.chunk.contains(&end) && frame.code != 0);
     let suspended = if current.is_marker() { None } else { look.suspended(0, current.address) };
     let calls = |frame: &RawFrame| frame.previous == current.address;
@@ -123,8 +132,15 @@ fn step(look: &Look<'_>, current: &RawFrame, end: u64, others: &[RawFrame], top:
     }
     // What a call from native code left behind looks like one that goes on, so the thread's word is needed.
     if doubtful {
-        let Some(at) = top.iter().position(|frame| frame.is_same_call(current)) else { return Step::Unclear };
-        return match top.get(at + 1) {
+        let on_base = look.base.last().is_some_and(|last| last.is_same_call(current));
+        let Some(top) = top else { return Step::Unclear };
+        let at = if on_base {
+            Some(0)
+        } else {
+            top.iter().position(|frame| frame.is_same_call(current)).map(|at| at + 1)
+        };
+        let Some(at) = at else { return Step::Unclear };
+        return match top.get(at) {
             None => Step::Running,
             Some(next) if next.is_marker() || next.is_entry => Step::Callee(*next),
             Some(_) => Step::Unclear,

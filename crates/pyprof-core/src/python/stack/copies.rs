@@ -1,5 +1,7 @@
 //! A copy of some of the target's memory: bytes by address.
 
+use std::cell::Cell;
+
 use crate::memory::Piece;
 
 /// Ranges of the target's memory in a buffer, found again by address.
@@ -8,6 +10,8 @@ pub struct Copy {
     /// Sorted by address once [`Copy::seal`] has run
     spans: Vec<Span>,
     len: usize,
+    /// The span that had the last bytes asked for: callers lie near their callees
+    last: Cell<usize>,
 }
 
 #[derive(Debug, Clone, std::marker::Copy)]
@@ -54,11 +58,17 @@ impl Copy {
     /// What the copy holds from `address` to the end of its range, at least `len` bytes of it.
     #[must_use]
     pub fn bytes<'a>(&self, buf: &'a [u8], address: u64, len: usize) -> Option<&'a [u8]> {
-        let after = self.spans.partition_point(|span| span.start <= address);
+        let last = self.last.get();
+        let begins_after = |next: usize| self.spans.get(next).is_none_or(|span| span.start > address);
+        let after = match self.spans.get(last) {
+            Some(span) if span.start <= address && begins_after(last + 1) => last + 1,
+            _ => self.spans.partition_point(|span| span.start <= address),
+        };
         // The nearest ranges first: with overlaps the one that holds the whole frame may start earlier.
         for span in self.spans[..after].iter().rev().take(4) {
             let skip = address - span.start;
             if span.end.saturating_sub(address) >= len as u64 {
+                self.last.set(after - 1);
                 let from = span.offset + skip as usize;
                 return buf.get(from..span.offset + (span.end - span.start) as usize);
             }

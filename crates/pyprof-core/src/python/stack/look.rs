@@ -6,7 +6,7 @@ use super::loose::Loose;
 use crate::python::frame::{FrameDecoder, RawFrame};
 
 /// One look at one thread: two moments, two copies.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Look<'a> {
     /// What the system calls brought back
     pub buf: &'a [u8],
@@ -16,6 +16,9 @@ pub struct Look<'a> {
     pub earlier: Option<(&'a [u8], &'a Copy)>,
     /// What was copied once only, because it has not moved lately
     pub at_rest: &'a [(u64, u64)],
+    /// The frames from the root on that are byte for byte as they were when a stack was last seen whole; empty where
+    /// nothing is known. Chains begin above them.
+    pub base: &'a [RawFrame],
     /// The current frame, read just after each copy (just before it where frames are objects); 0 when the thread runs no Python code
     pub tops: [u64; 2],
     /// Where frames outside the data stack may be
@@ -41,6 +44,8 @@ pub enum Walk {
     Unknown(u64),
     /// It went round, or met a frame that has returned
     Nonsense,
+    /// It did not come to the last frame of the base, but to one below it
+    InBase,
 }
 
 impl Look<'_> {
@@ -50,15 +55,26 @@ impl Look<'_> {
         self.decoder.decode(address, self.copies[copy].bytes(self.buf, address, self.decoder.prefix())?)
     }
 
-    /// Fills `chain` with the frames from `top` down to the one without a caller, as `copy` has them, root
-    /// first.
+    /// Fills `chain` with the frames from `top` down to the one without a caller or to the base, as `copy` has them,
+    /// root first.
     pub fn walk(&self, copy: usize, top: u64, chain: &mut Vec<RawFrame>) -> Walk {
         chain.clear();
         // More frames than the copy has room for: the chain goes round.
         let most = self.copies[copy].size() / self.decoder.prefix() + 1;
+        let base_end = self.base.last().map_or(0, |frame| frame.address);
         let mut address = top;
         let mut end = Walk::Root;
-        while address != 0 {
+        while address != base_end {
+            if address == 0 {
+                // A generator that just yielded has no caller, and is no root.
+                let yielded = chain.last().is_some_and(RawFrame::is_generator);
+                end = if yielded { Walk::Nonsense } else { Walk::InBase };
+                break;
+            }
+            if self.is_in_base(address) {
+                end = Walk::InBase;
+                break;
+            }
             if chain.len() > most {
                 end = Walk::Nonsense;
                 break;
@@ -82,6 +98,11 @@ impl Look<'_> {
         }
         chain.reverse();
         end
+    }
+
+    fn is_in_base(&self, address: u64) -> bool {
+        // The base is long, and where it matters the stack has shrunk: then it is searched once and given up.
+        !self.base.is_empty() && self.rests(address) && self.base.iter().any(|frame| frame.address == address)
     }
 
     /// [`FrameDecoder::suspended`], as `copy` has it.
@@ -159,22 +180,29 @@ impl Look<'_> {
         (0..2).all(|copy| self.frame(copy, frame.address).is_some_and(|other| other.code == frame.code))
     }
 
-    /// How many frames of `chain` from the root on are certain: they belong to the thread's stack at both
+    /// How many frames of `chain` from its beginning on are certain: they belong to the thread's stack at both
     /// moments (`other` is the chain of the other one), and all but the last of them stood still, so each of
-    /// their calls is the one that was going on.
+    /// their calls is the one that was going on. The base is.
     ///
     /// That a frame looks the same in both copies is not enough: a frame that has returned goes on to look so
     /// until another takes its place, while its caller is elsewhere.
+    ///
+    /// `across`: the chains come from different copies, so that frames that are equal stood still.
     #[must_use]
-    pub fn certain(&self, chain: &[RawFrame], other: &[RawFrame]) -> usize {
+    pub fn certain(&self, chain: &[RawFrame], other: &[RawFrame], across: bool) -> usize {
         let both = chain.iter().zip(other);
         let shared = both.take_while(|(one, two)| one.is_same_call(two) && self.in_use(one)).count();
         for (index, frame) in chain[..shared].iter().enumerate() {
-            if !self.still(frame) {
+            let still = if across {
+                *frame == other[index] && self.before(frame).is_none_or(|before| before == *frame)
+            } else {
+                self.still(frame)
+            };
+            if !still {
                 return if self.stays(frame) { index + 1 } else { index };
             }
         }
         // Nothing ends a stack without a root; a known one holds it alone.
-        shared.max(1)
+        if self.base.is_empty() { shared.max(1) } else { shared }
     }
 }

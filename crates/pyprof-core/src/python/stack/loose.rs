@@ -12,9 +12,12 @@ const MAX_IDLE_OBJECTS: usize = 192;
 /// An address that was suspected or seen so few looks ago stays, however many there are: a stack through hundreds of
 /// entries from C is only whole once all of them have been read together.
 const FRESH: u32 = 3;
-/// Looks after which an address is dropped that no stack has ever gone through. Not sooner: reading such places
-/// before the hot part has been measured to help, as a longer warm-up.
+/// An address that no stack has gone through is read in so many looks, and then only if both moments lead there.
+const TRIED_FOR: u32 = 16;
+/// And forgotten after so many.
 const UNCONFIRMED_FOR: u32 = 4096;
+/// A frame that no stack has gone through for so many looks has to be found anew.
+const UNUSED_FOR: u32 = 1024;
 /// Pieces that move are joined across gaps up to this many bytes: a piece costs as much as copying some KiB.
 const HOT_GAP: u64 = 2048;
 /// Pieces at rest are read without hurry.
@@ -27,6 +30,8 @@ struct LooseFrame {
     moved: u32,
     /// A stack went through it
     confirmed: bool,
+    /// Since when it is read, if no stack has
+    tried: u32,
 }
 
 /// Predicted addresses.
@@ -69,7 +74,8 @@ impl Loose {
                 }
             }
             Err(index) => {
-                self.frames.insert(index, LooseFrame { address, seen: round, moved: round, confirmed: true });
+                let frame = LooseFrame { address, seen: round, moved: round, confirmed: true, tried: round };
+                self.frames.insert(index, frame);
             }
         }
     }
@@ -77,11 +83,30 @@ impl Loose {
     /// The addresses may hold frames: a link or the thread itself led there.
     pub fn suspect(&mut self, addresses: &[u64]) {
         let (round, confirmed) = (self.round, self.objects);
-        let new = |&address: &u64| LooseFrame { address, seen: round, moved: round, confirmed };
+        let new = |&address: &u64| LooseFrame { address, seen: round, moved: round, confirmed, tried: round };
         self.frames.extend(addresses.iter().map(new));
         // A stable sort: what is known of an address already stands before the suspicion.
         self.frames.sort_by_key(|frame| frame.address);
         self.frames.dedup_by_key(|frame| frame.address);
+    }
+
+    /// Both moments lead to `address`: it is read again if it is known and had been given up. Says whether it was so.
+    pub fn try_again(&mut self, address: u64) -> bool {
+        let round = self.round;
+        let Ok(index) = self.frames.binary_search_by_key(&address, |frame| frame.address) else {
+            return false;
+        };
+        let given_up = self.is_given_up(&self.frames[index]);
+        if given_up {
+            let frame = &mut self.frames[index];
+            (frame.tried, frame.seen, frame.moved) = (round, round, round);
+        }
+        given_up
+    }
+
+    /// Torn links lead to places that are none. They are remembered, so that they are not explored again and again.
+    fn is_given_up(&self, frame: &LooseFrame) -> bool {
+        !frame.confirmed && self.round.wrapping_sub(frame.tried) > TRIED_FOR
     }
 
     /// Every predicted address.
@@ -103,7 +128,11 @@ impl Loose {
     /// A look ended whose stack went through `in_stack` loose frames: drops the addresses used least recently.
     pub fn trim(&mut self, in_stack: usize) {
         let round = self.round;
-        self.frames.retain(|frame| frame.confirmed || round.wrapping_sub(frame.seen) <= UNCONFIRMED_FOR);
+        let unused = if self.objects { u32::MAX } else { UNUSED_FOR };
+        self.frames.retain(|frame| {
+            let limit = if frame.confirmed { unused } else { UNCONFIRMED_FOR };
+            round.wrapping_sub(frame.seen) <= limit
+        });
         if self.frames.len() <= in_stack + self.max_idle {
             return;
         }
@@ -120,7 +149,7 @@ impl Loose {
     pub fn ranges(&self, len: u64, hot: &mut Vec<(u64, u64)>, cold: &mut Vec<(u64, u64)>) {
         hot.clear();
         cold.clear();
-        for frame in &self.frames {
+        for frame in self.frames.iter().filter(|frame| !self.is_given_up(frame)) {
             let idle = self.objects && self.round.wrapping_sub(frame.seen) > 1;
             let moves = self.round.wrapping_sub(frame.moved) <= HOT_FOR;
             let list = if moves || idle { &mut *hot } else { &mut *cold };
@@ -133,7 +162,7 @@ impl Loose {
 
 #[cfg(test)]
 mod tests {
-    use super::{HOT_FOR, Loose, MAX_IDLE};
+    use super::{HOT_FOR, Loose, MAX_IDLE, TRIED_FOR, UNCONFIRMED_FOR};
 
     #[test]
     fn moving_frames_are_hot_and_cool_down() {
@@ -164,5 +193,32 @@ mod tests {
         assert!(loose.knows(0x10_0000 + 199 * 0x1_0000));
         assert!(!loose.knows(0x10_0000));
         assert!(loose.frames.len() <= MAX_IDLE + 1);
+    }
+
+    #[test]
+    fn places_that_no_stack_goes_through_are_given_up_and_tried_again_when_both_moments_say_so() {
+        let mut loose = Loose::new(false);
+        let (mut hot, mut cold) = (Vec::new(), Vec::new());
+        let mut read = |loose: &Loose| {
+            loose.ranges(80, &mut hot, &mut cold);
+            hot.len() + cold.len()
+        };
+        loose.begin();
+        loose.suspect(&[0x1000]);
+        assert_eq!(read(&loose), 1);
+        assert!(!loose.try_again(0x1000), "it has not been given up");
+        for _ in 0..=TRIED_FOR {
+            loose.begin();
+            loose.trim(0);
+        }
+        assert_eq!(read(&loose), 0);
+        assert!(loose.knows(0x1000), "it is not explored again");
+        assert!(loose.try_again(0x1000) && !loose.try_again(0x2000));
+        assert_eq!(read(&loose), 1);
+        for _ in 0..=UNCONFIRMED_FOR {
+            loose.begin();
+            loose.trim(0);
+        }
+        assert!(!loose.knows(0x1000));
     }
 }

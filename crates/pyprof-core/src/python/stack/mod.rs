@@ -1,5 +1,6 @@
 //! Stacks that really happened, out of memory that keeps changing.
 
+pub mod base;
 pub mod call_site;
 pub mod chunks;
 pub mod climb;

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::look::Look;
 use super::pairs::{ANYWHERE, Call, Pairs};
-use super::prove::AskSite;
+use super::prove::{AskSite, Proof};
 use crate::python::frame::RawFrame;
 
 /// More frame objects than this are forgotten, all at once.
@@ -105,13 +105,24 @@ pub fn certain(look: &Look<'_>, chain: &[RawFrame], homes: &Homes) -> usize {
     standing + usize::from(top)
 }
 
-/// Whether every link above the certain ones has been seen before.
-#[must_use]
-pub fn proven(chain: &[RawFrame], certain: usize, homes: &Homes, pairs: &Pairs) -> bool {
-    certain > 0
-        && chain[certain - 1..].windows(2).all(|pair| {
-            homes.owns(&pair[0]) && homes.owns(&pair[1]) && pairs.proven(anywhere(&pair[0], &pair[1]))
-        })
+/// Whether every link above the certain ones has been seen before, and every call is known.
+pub fn prove(
+    look: &Look<'_>,
+    chain: &mut [RawFrame],
+    certain: usize,
+    homes: &Homes,
+    pairs: &mut Pairs,
+    ask: &mut AskSite<'_>,
+) -> Proof {
+    let seen = |pair: &[RawFrame]| {
+        homes.owns(&pair[0]) && homes.owns(&pair[1]) && pairs.proven(anywhere(&pair[0], &pair[1]))
+    };
+    let links = certain > 0 && chain[certain - 1..].windows(2).all(seen);
+    if links && settle_lines(look, chain, pairs, ask) == chain.len() {
+        Proof::Complete
+    } else {
+        Proof::Missing
+    }
 }
 
 /// Puts callers that had moved on by the time they were read back to where they make the call. The result is how many

@@ -34,62 +34,108 @@ const CLIMBED: usize = 3;
 /// For each try, those of the other moment with which it shares what is certain.
 const PARTNERS: [[usize; 2]; 4] = [[2, 1], [2, CLIMBED], [CLIMBED, 0], [2, 1]];
 
+/// The copy that each of them is from.
+const COPY_OF: [usize; 4] = [0, 1, 1, 0];
+
+/// What the rule makes of a look.
+enum Found {
+    /// A whole stack: the index of its chain, and how many of the frames from the root on stood still
+    Whole(usize, usize),
+    /// [`Prover::rest`] is what is left
+    Cut,
+    /// The stack has become lower than the base, or the base has moved all the same
+    NoBase,
+}
+
+/// Whether a chain is proven.
+pub enum Proof {
+    /// Every call is
+    Complete,
+    /// A call is not
+    Missing,
+    /// The last frame of the base made its call elsewhere
+    BaseMoved,
+}
+
 /// What one thread's stack is known to be, and scratch space for the next look at it.
 #[derive(Debug, Default)]
 pub struct Prover {
-    /// One chain per try, root first
+    /// One chain per try, root first, without the base
     chains: [Vec<RawFrame>; 4],
+    /// The last whole stack
     last_good: Vec<RawFrame>,
-    stack: Vec<RawFrame>,
+    /// What is left of a stack that was cut
+    rest: Vec<RawFrame>,
     roots: Roots,
     /// 3.8 to 3.10
     homes: Homes,
-    unknown: Vec<u64>,
+    /// And by how many walks
+    unknown: Vec<(u64, u32)>,
     verdict: Option<Verdict>,
     changed_from: usize,
+    kept: usize,
 }
 
 impl Prover {
-    /// The stack that this look shows, root first, entry markers included. Learns what is certain.
+    /// Finds the stack that this look shows, see [`Prover::last`]. Learns what is certain.
     ///
+    /// `base`: so many frames of the last whole stack, from the root on, are byte for byte as they were.
     /// `ask` looks at a call site itself; it is asked seldom.
     pub fn prove(
         &mut self,
         look: &Look<'_>,
+        base: usize,
         pairs: &mut Pairs,
         ask: &mut AskSite<'_>,
         size_of: &mut SizeOf<'_>,
-    ) -> (Verdict, &[RawFrame]) {
-        self.unknown.clear();
-        let objects = look.decoder.frames_are_objects();
-        let mut ends = [false; 4];
-        let walks = if objects { TRIES.len() } else { CLIMBED };
-        for (try_index, (top, copy)) in TRIES.into_iter().enumerate().take(walks) {
-            let chain = &mut self.chains[try_index];
-            match look.walk(copy, look.tops[top], chain) {
-                Walk::Root => ends[try_index] = !chain.is_empty(),
-                Walk::Nonsense => {}
-                // Only a frame that stood still tells an address worth reading next time; and the thread's own
-                // word, where a top is always a frame or when it said the same twice.
-                Walk::Unknown(address) => {
-                    let sure = chain
-                        .first()
-                        .map_or(objects || look.tops[0] == look.tops[1], |frame| look.still(frame));
-                    if sure && !self.unknown.contains(&address) {
-                        self.unknown.push(address);
-                    }
-                }
-            }
+    ) -> Verdict {
+        let mut last_good = std::mem::take(&mut self.last_good);
+        let mut known = base.min(last_good.len());
+        let mut found = self.prove_above(look, &last_good, known, pairs, ask, size_of);
+        if matches!(found, Found::NoBase) {
+            known = 0;
+            found = self.prove_above(look, &last_good, known, pairs, ask, size_of);
         }
-        self.check_roots(look, &mut ends);
+        let verdict = match found {
+            Found::Whole(index, still) => {
+                self.changed_from = still;
+                last_good.truncate(known);
+                last_good.extend_from_slice(&self.chains[index]);
+                Verdict::Whole
+            }
+            Found::Cut | Found::NoBase => {
+                let as_before = |(new, old): &(&RawFrame, &RawFrame)| new == old && look.still(new);
+                self.changed_from = self.rest.iter().zip(&last_good).take_while(as_before).count();
+                if self.rest.iter().any(|frame| !frame.is_marker()) { Verdict::Cut } else { Verdict::Lost }
+            }
+        };
+        self.last_good = last_good;
+        self.kept = known;
+        self.verdict = Some(verdict);
+        verdict
+    }
 
+    fn prove_above(
+        &mut self,
+        look: &Look<'_>,
+        last_good: &[RawFrame],
+        base: usize,
+        pairs: &mut Pairs,
+        ask: &mut AskSite<'_>,
+        size_of: &mut SizeOf<'_>,
+    ) -> Found {
+        let (base, above) = last_good.split_at(base);
+        let look = &Look { base, ..look.clone() };
+        let objects = look.decoder.frames_are_objects();
+        let Some(mut ends) = self.walk(look) else { return Found::NoBase };
+        self.check_roots(look, &mut ends);
         if objects {
             self.chains.iter().for_each(|chain| self.homes.note(look, chain));
         } else {
             // A stack that stood still all through the look needs no more.
             let [one, _, three, _] = &self.chains;
-            let stood = ends[0] && ends[2] && one == three && look.certain(one, three) == one.len();
-            ends[CLIMBED] = !stood && self.climb(look, ends, pairs, size_of);
+            let stood = ends[0] && ends[2] && one == three && look.certain(one, three, true) == one.len();
+            ends[CLIMBED] = !stood && self.climb(look, last_good, ends, pairs, size_of);
         }
         let certain: [usize; 4] = std::array::from_fn(|index| {
             if !ends[index] {
@@ -99,7 +145,8 @@ impl Prover {
                 return objects::certain(look, &self.chains[index], &self.homes);
             }
             let partner = PARTNERS[index].into_iter().find(|&partner| ends[partner]);
-            look.certain(&self.chains[index], partner.map_or(&[], |partner| &self.chains[partner]))
+            let across = partner.is_some_and(|partner| COPY_OF[index] != COPY_OF[partner]);
+            look.certain(&self.chains[index], partner.map_or(&[], |partner| &self.chains[partner]), across)
         });
         // The second moment's chain in the second copy teaches: the first one's is used, and what is used must
         // not prove itself.
@@ -108,60 +155,102 @@ impl Prover {
                 objects::learn(look, chain, &self.homes, pairs);
             }
         } else {
-            learn(&self.chains[2][..certain[2]], pairs);
+            learn(base, &self.chains[2][..certain[2]], pairs);
         }
-        let order = if objects { [0, 1, 2, 3] } else { [CLIMBED, 0, 1, 2] };
-        let whole = order.into_iter().find(|&index| {
-            ends[index]
-                && if objects {
-                    objects::proven(&self.chains[index], certain[index], &self.homes, pairs)
-                        && objects::settle_lines(look, &mut self.chains[index], pairs, ask)
-                            == self.chains[index].len()
-                } else {
-                    proven(&mut self.chains[index], certain[index], pairs, ask)
-                }
-        });
-        self.stack.clear();
-        let verdict = if let Some(index) = whole {
-            self.stack.extend_from_slice(&self.chains[index]);
-            Verdict::Whole
-        } else {
-            // What is certain of a chain, or what still stands of the last good stack: the longer of the two.
-            let longest = (0..4).max_by_key(|&index| certain[index]).unwrap_or(0);
-            let standing = self.last_good.iter().take_while(|frame| look.lives(frame)).count();
-            self.stack.extend_from_slice(if certain[longest] >= standing {
-                &self.chains[longest][..certain[longest]]
+        for index in if objects { [0, 1, 2, 3] } else { [CLIMBED, 0, 1, 2] } {
+            let proof = if !ends[index] {
+                Proof::Missing
+            } else if objects {
+                objects::prove(look, &mut self.chains[index], certain[index], &self.homes, pairs, ask)
             } else {
-                &self.last_good[..standing]
-            });
-            if objects {
-                let settled = objects::settle_lines(look, &mut self.stack, pairs, ask);
-                self.stack.truncate(settled);
+                prove_calls(base, &mut self.chains[index], certain[index], pairs, ask)
+            };
+            match proof {
+                Proof::Complete => {
+                    // All but the last of the certain ones are known to have stood still.
+                    let sure = if objects { 0 } else { certain[index].saturating_sub(1) };
+                    let both = self.chains[index].iter().zip(above).enumerate();
+                    let stood =
+                        both.take_while(|(at, (new, old))| new == old && (*at < sure || look.still(new)));
+                    return Found::Whole(index, base.len() + stood.count());
+                }
+                Proof::Missing => {}
+                Proof::BaseMoved => return Found::NoBase,
             }
-            if self.stack.iter().any(|frame| !frame.is_marker()) { Verdict::Cut } else { Verdict::Lost }
-        };
-        let as_before = |(new, old): &(&RawFrame, &RawFrame)| new == old && look.still(new);
-        self.changed_from = self.stack.iter().zip(&self.last_good).take_while(as_before).count();
-        if verdict == Verdict::Whole {
-            self.last_good.clone_from(&self.stack);
         }
-        self.verdict = Some(verdict);
-        (verdict, &self.stack)
+        // What is certain of a chain, or what still stands of the last good stack: the longer of the two.
+        let longest = (0..4).max_by_key(|&index| certain[index]).unwrap_or(0);
+        let standing = above.iter().take_while(|frame| look.lives(frame)).count();
+        let rest = if certain[longest] >= standing {
+            &self.chains[longest][..certain[longest]]
+        } else {
+            &above[..standing]
+        };
+        self.rest.clear();
+        self.rest.extend_from_slice(base);
+        self.rest.extend_from_slice(rest);
+        if objects {
+            let settled = objects::settle_lines(look, &mut self.rest, pairs, ask);
+            self.rest.truncate(settled);
+        }
+        Found::Cut
+    }
+
+    /// Walks all chains; which of them reached a root or the base, `None` when one ended below the base's last frame.
+    fn walk(&mut self, look: &Look<'_>) -> Option<[bool; 4]> {
+        self.unknown.clear();
+        let objects = look.decoder.frames_are_objects();
+        let mut ends = [false; 4];
+        let walks = if objects { TRIES.len() } else { CLIMBED };
+        for (try_index, (top, copy)) in TRIES.into_iter().enumerate().take(walks) {
+            let chain = &mut self.chains[try_index];
+            if try_index == 1 && !objects && look.tops[0] == look.tops[1] {
+                // The next one is the same.
+                chain.clear();
+                continue;
+            }
+            match look.walk(copy, look.tops[top], chain) {
+                Walk::Root => ends[try_index] = !chain.is_empty() || !look.base.is_empty(),
+                Walk::Nonsense => {}
+                // Only a frame that stood still tells an address worth reading next time; and the thread's own
+                // word, where a top is always a frame or when it said the same twice.
+                Walk::Unknown(address) => {
+                    let sure = chain
+                        .first()
+                        .map_or(objects || look.tops[0] == look.tops[1], |frame| look.still(frame));
+                    if sure {
+                        match self.unknown.iter_mut().find(|(known, _)| *known == address) {
+                            Some((_, walks)) => *walks += 1,
+                            None => self.unknown.push((address, 1)),
+                        }
+                    }
+                }
+                Walk::InBase => return None,
+            }
+        }
+        Some(ends)
     }
 
     /// Fills the last chain with what the first copy shows by itself; false when it does not show a whole stack.
     fn climb(
         &mut self,
         look: &Look<'_>,
+        last_good: &[RawFrame],
         ends: [bool; 4],
         pairs: &mut Pairs,
         size_of: &mut SizeOf<'_>,
     ) -> bool {
         let [one, two, three, climbed] = &mut self.chains;
-        let top: &[RawFrame] = if ends[0] { one } else { &[] };
+        let top = ends[0].then_some(one.as_slice());
         let known = [&*one, &*two, &*three].into_iter().zip(ends).find(|(_, end)| *end);
-        let guide = known.map_or(&self.last_good, |(chain, _)| chain);
-        !guide.is_empty() && climb(look, guide, top, pairs, size_of, climbed)
+        let guide = known.map_or(last_good, |(chain, _)| chain);
+        !(look.base.is_empty() && guide.is_empty()) && climb(look, guide, top, pairs, size_of, climbed)
+    }
+
+    /// How many frames of the base the last look has taken for granted.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        self.kept
     }
 
     /// A new look begins.
@@ -175,20 +264,25 @@ impl Prover {
         self.verdict
     }
 
-    /// Addresses that sure frames point to and no copy held.
+    /// Addresses that sure frames point to and no copy held, and how many of the chains led there.
     #[must_use]
-    pub fn unknown(&self) -> &[u64] {
+    pub fn unknown(&self) -> &[(u64, u32)] {
         &self.unknown
     }
 
-    /// The stack of the last look, and from which of its frames on it moved: since the look before, or during it.
+    /// The stack of the last look, root first, entry markers included, and from which of its frames on it moved: since
+    /// the look before, or during it.
     #[must_use]
     pub fn last(&self) -> (&[RawFrame], usize) {
-        (&self.stack, self.changed_from)
+        let whole = self.verdict == Some(Verdict::Whole);
+        (if whole { &self.last_good } else { &self.rest }, self.changed_from)
     }
 
     /// Strikes out the chains that end in a frame without a caller that is no known root.
     fn check_roots(&mut self, look: &Look<'_>, ends: &mut [bool; 4]) {
+        if let Some(root) = look.base.first() {
+            return self.roots.reached(root.address);
+        }
         let roots: [Option<RawFrame>; 4] =
             std::array::from_fn(|index| self.chains[index].first().copied().filter(|_| ends[index]));
         let mut known = roots.iter().flatten().filter(|root| self.roots.knows(root.address));
@@ -205,44 +299,61 @@ impl Prover {
     }
 }
 
-/// Callers and callees of a chain; markers are looked through.
-fn calls(chain: &[RawFrame]) -> impl Iterator<Item = (&RawFrame, &RawFrame)> {
-    let frames = || chain.iter().filter(|frame| !frame.is_marker());
-    frames().zip(frames().skip(1))
-}
-
 fn call(caller: &RawFrame, callee: &RawFrame) -> Call {
     Call { caller: caller.code, instruction: caller.instruction, callee: callee.code }
 }
 
-fn learn(certain: &[RawFrame], pairs: &mut Pairs) {
-    for (caller, callee) in calls(certain) {
-        pairs.learn(call(caller, callee));
+/// The last frame of the base that has a name: markers are looked through.
+fn caller_in(base: &[RawFrame]) -> Option<RawFrame> {
+    base.iter().rev().find(|frame| !frame.is_marker()).copied()
+}
+
+/// Learns the calls of `certain` frames, and the one from `base` to them.
+fn learn(base: &[RawFrame], certain: &[RawFrame], pairs: &mut Pairs) {
+    let mut caller = caller_in(base);
+    for callee in certain.iter().filter(|frame| !frame.is_marker()) {
+        if let Some(caller) = caller {
+            pairs.learn(call(&caller, callee));
+        }
+        caller = Some(*callee);
     }
 }
 
 /// Asks a call site: where the first frame calls the function of the second, see [`super::call_site::find`].
 pub type AskSite<'a> = dyn FnMut(&RawFrame, &RawFrame) -> Option<u64> + 'a;
 
-/// Whether every call from the first frame that is not certain on has been proven by earlier looks, or is now by
-/// the call site itself. Callers that had moved on are put back to where they made the call.
-fn proven(chain: &mut [RawFrame], certain: usize, pairs: &mut Pairs, ask: &mut AskSite<'_>) -> bool {
-    if certain == 0 {
-        return false;
+/// Whether every call from the first frame above `base` that is not certain on has been proven by earlier looks, or is
+/// now by the call site itself. Callers that had moved on are put back to where they made the call.
+fn prove_calls(
+    base: &[RawFrame],
+    chain: &mut [RawFrame],
+    certain: usize,
+    pairs: &mut Pairs,
+    ask: &mut AskSite<'_>,
+) -> Proof {
+    if certain == 0 && base.is_empty() {
+        return Proof::Missing;
     }
     let mut caller_at: Option<usize> = None;
     for index in 0..chain.len() {
         if chain[index].is_marker() {
             continue;
         }
-        if let Some(caller_at) = caller_at.filter(|_| index >= certain) {
-            let (caller, callee) = (chain[caller_at], chain[index]);
-            let Some(site) = prove_call(&caller, &callee, pairs, ask) else { return false };
-            chain[caller_at].instruction = site;
+        let callee = chain[index];
+        if index < certain {
+            // It is certain.
+        } else if let Some(at) = caller_at {
+            let Some(site) = prove_call(&chain[at], &callee, pairs, ask) else { return Proof::Missing };
+            chain[at].instruction = site;
+        } else if let Some(caller) = caller_in(base) {
+            let Some(site) = prove_call(&caller, &callee, pairs, ask) else { return Proof::Missing };
+            if site != caller.instruction {
+                return Proof::BaseMoved;
+            }
         }
         caller_at = Some(index);
     }
-    true
+    Proof::Complete
 }
 
 fn prove_call(caller: &RawFrame, callee: &RawFrame, pairs: &mut Pairs, ask: &mut AskSite<'_>) -> Option<u64> {

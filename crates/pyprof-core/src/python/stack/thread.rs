@@ -2,6 +2,7 @@
 
 use rustc_hash::FxHashSet;
 
+use super::base::Base;
 use super::call_site;
 use super::chunks::{self, Chunk};
 use super::climb;
@@ -77,6 +78,10 @@ struct Plan {
     /// A generator's exception, and where it is in the buffer
     exception: Option<(u64, usize)>,
     copies: [Copy; 2],
+    /// Where the bytes that are copied twice begin in the buffer, each time, and how many they are
+    hot: ([usize; 2], usize),
+    /// Where those that are copied once begin, and how many they are
+    cold: (usize, usize),
     /// The second copy of the look before, in that look's buffer
     earlier: Copy,
 }
@@ -126,6 +131,8 @@ pub struct ThreadReader {
     header: Header,
     hot: Vec<(u64, u64)>,
     cold: Vec<(u64, u64)>,
+    base: Base,
+    moved: bool,
     /// Where `exc_info` was last seen to point to, unless into the thread state
     exc_item: u64,
     /// Looks since
@@ -166,6 +173,8 @@ impl ThreadReader {
             header: Header::default(),
             hot: Vec::new(),
             cold: Vec::new(),
+            base: Base::default(),
+            moved: false,
             exc_item: 0,
             exc_age: 0,
         }
@@ -193,6 +202,18 @@ impl ThreadReader {
     #[must_use]
     pub fn stack(&self) -> &[RawFrame] {
         self.prover.last().0
+    }
+
+    /// Whether the stack changed during the last look: the thread was on a CPU.
+    #[must_use]
+    pub fn moved(&self) -> bool {
+        self.moved
+    }
+
+    /// How many frames of the last look, from the root on, are the same in all looks in which this number is.
+    #[must_use]
+    pub fn base(&self) -> (u64, usize) {
+        (self.base.serial(), self.base.frames())
     }
 
     /// No further look will be made: what the last one showed has to do.
@@ -228,6 +249,7 @@ impl ThreadReader {
             let older = &self.chunks[..self.chunks.len() - 1];
             self.cold.extend(older.iter().map(|chunk| (chunk.base, chunk.end)));
         }
+        self.moved = false;
         let plan = &mut self.plan;
         std::mem::swap(&mut plan.earlier, &mut plan.copies[1]);
         plan.copies.iter_mut().for_each(Copy::clear);
@@ -238,11 +260,13 @@ impl ThreadReader {
             if top_first {
                 plan.ask_top(moment, layout, self.address, self.header_len, &self.cframes, main);
             }
+            plan.hot.0[moment] = main.bytes();
             for &(start, end) in &self.hot {
                 let len = (end - start) as usize;
                 let offset = main.push(start, len);
                 plan.copies[moment].push(crate::memory::Piece { base: start as usize, len }, offset);
             }
+            plan.hot.1 = main.bytes() - plan.hot.0[moment];
             if !top_first {
                 plan.ask_top(moment, layout, self.address, self.header_len, &self.cframes, main);
             }
@@ -259,6 +283,7 @@ impl ThreadReader {
         }
         plan.exception = (self.exc_item != 0).then(|| (self.exc_item, main.push(self.exc_item, 8)));
         // One copy for both moments: what is at rest must be as it was in the look before.
+        let cold = main.bytes();
         for &(start, end) in &self.cold {
             let len = (end - start) as usize;
             let piece = crate::memory::Piece { base: start as usize, len };
@@ -266,6 +291,7 @@ impl ThreadReader {
             plan.copies[0].push(piece, offset);
             plan.copies[1].push(piece, offset);
         }
+        plan.cold = (cold, main.bytes() - cold);
     }
 
     /// Makes a stack of what was read into `buf`; `earlier` is what the look before read, if it read this thread.
@@ -279,6 +305,11 @@ impl ThreadReader {
         pairs: &mut Pairs,
     ) -> Outcome {
         self.plan.copies.iter_mut().for_each(Copy::seal);
+        let ([first, second], len) = self.plan.hot;
+        self.moved = buf[first..first + len] != buf[second..second + len];
+        let (start, len) = self.plan.cold;
+        let at_rest = &buf[start..start + len];
+        self.base.compare(&self.cold, at_rest, decoder.prefix());
         let header_bytes = &buf[self.plan.header..self.plan.header + self.header_len];
         let field = |offset| word(header_bytes, offset).unwrap_or(0);
         let thread = &layout.thread;
@@ -329,6 +360,7 @@ impl ThreadReader {
             copies: [&self.plan.copies[0], &self.plan.copies[1]],
             earlier: earlier.map(|buf| (buf, &self.plan.earlier)),
             at_rest: &self.cold,
+            base: &[],
             loose: &self.loose,
             tops,
             chunks: &self.chunks,
@@ -339,12 +371,17 @@ impl ThreadReader {
         };
         let mut ask = |caller: &RawFrame, callee: &RawFrame| call_site::find(memory, layout, caller, callee);
         let mut size_of = |code: u64, pairs: &mut Pairs| climb::frame_size(memory, layout, code, pairs);
-        let (verdict, _) = self.prover.prove(&look, pairs, &mut ask, &mut size_of);
-        let unknown = self.prover.unknown().to_vec();
+        let verdict = self.prover.prove(&look, self.base.frames(), pairs, &mut ask, &mut size_of);
+        let in_data_stack = |address| self.chunks.iter().any(|chunk| chunk.holds(address));
+        let (stack, kept) = (self.prover.last().0, self.prover.kept());
+        self.base.settle(&look, stack, (verdict, kept), at_rest, in_data_stack);
         self.remember(used_to);
         let mut found = false;
-        for address in unknown {
+        for index in 0..self.prover.unknown().len() {
+            let (address, chains) = self.prover.unknown()[index];
             found |= self.explore(memory, decoder, address);
+            // Two of three chains are of different moments.
+            found |= chains > 1 && self.loose.try_again(address);
         }
         if found && verdict != Verdict::Whole { Outcome::Again } else { Outcome::Stack(verdict) }
     }
@@ -392,8 +429,11 @@ impl ThreadReader {
         let (stack, changed_from) = self.prover.last();
         let chunk = self.chunks.last();
         let mut lowest = top;
-        let mut loose = 0;
-        for (index, frame) in stack.iter().enumerate() {
+        let mut loose = self.base.loose().len();
+        for address in self.base.loose() {
+            self.loose.seen(*address, false);
+        }
+        for (index, frame) in stack.iter().enumerate().skip(self.base.frames()) {
             let moved = index >= changed_from;
             if chunk.is_some_and(|chunk| chunk.holds(frame.address)) {
                 if moved {

@@ -17,7 +17,6 @@ impl Member {
     pub(super) fn take_switch(
         &mut self,
         interrupt: Interrupt,
-        looks: &[Look],
         (now, start): (u64, u64),
         sink: &mut Sink,
         stats: &mut Stats,
@@ -37,8 +36,8 @@ impl Member {
             }
             What::Left { ready } => {
                 let argument = interrupt.argument;
-                let Some(mut one) = self.caught(interrupt, looks, at - start, sink) else { return };
-                let waits = !ready && argument != 0 && self.is_gil(one.state, looks, argument);
+                let Some(mut one) = self.caught(interrupt, at - start, sink) else { return };
+                let waits = !ready && argument != 0 && self.is_gil(one.state, argument);
                 one.did = one.did.without(ON_CPU).with(BLOCKED, !ready).with(WAITS_FOR_GIL, waits);
                 if ready {
                     one.did = one.did.with(ON_CPU, true).with(WAITS_FOR_CPU, true);
@@ -51,8 +50,8 @@ impl Member {
     }
 
     /// Whether `argument` is the address that the waiters for a thread's GIL block on.
-    fn is_gil(&self, state: u64, looks: &[Look], argument: u64) -> bool {
-        let interpreter = looks.iter().find(|look| look.address == state).map_or(0, |look| look.interpreter);
+    fn is_gil(&self, state: u64, argument: u64) -> bool {
+        let interpreter = self.process.reader.interpreter_of(state).unwrap_or(0);
         let fields = self.process.reader.interpreters().get(interpreter);
         fields.is_some_and(|(_, fields)| fields.gil_locks.contains(&argument))
     }
@@ -98,7 +97,7 @@ impl Member {
             Outcome::Stack(Verdict::Lost) | Outcome::Again | Outcome::Gone => return,
         };
         let tid = thread.tid();
-        let running = thread.is_running_now(true);
+        let running = thread.is_running_now(look.moved, true);
         if running || !thread.was_blocked() {
             return;
         }
@@ -164,10 +163,9 @@ impl Member {
         if let Some(probe) = &mut self.probe {
             probe.interrupts(&self.process, &mut self.interrupts);
         }
-        let looks = std::mem::take(&mut self.looks);
         for interrupt in std::mem::take(&mut self.interrupts) {
             if interrupt.time_ns <= start + now {
-                self.take(interrupt, &looks, (now, start), sink, stats);
+                self.take(interrupt, (now, start), sink, stats);
             }
         }
         self.count_waits((now, start), true, stats);
