@@ -83,7 +83,9 @@ fn children_are_found_however_they_were_started() {
         let ways = ["by_fork", "by_spawn", "by_forkserver", "below_shell", "by_exec", "short_lived"];
         let mut met = HashSet::from([target.pid]);
         for function in ways {
-            let pids = functions.get(function).unwrap_or_else(|| panic!("{function} of {}", python.name));
+            let pids = functions.get(function).unwrap_or_else(|| {
+                panic!("{function} of {}: {functions:?} {:?}", python.name, recording.stats)
+            });
             assert_eq!(pids.len(), 1, "{function} of {}", python.name);
             assert!(met.insert(*pids.iter().next().unwrap()), "{function} of {}: {pids:?}", python.name);
         }
