@@ -138,9 +138,14 @@ def _lines(parent, child):
     if child.line is not None and not begin <= child.line <= begin + 3:
         return False
     if kind == "l":
-        return parent.name == "l_caller" and parent.line in (None, line)
-    return (kind == "-mg"[line % 3] and parent.name == "l_%d" % line
-            and parent.line in (None, callee_line(line) + 2))
+        return parent.name == "l_caller"
+    return kind == "-mg"[line % 3] and parent.name == "l_%d" % line
+
+
+def _calling_line(child):
+    """The line on which lines.py calls the function."""
+    kind, line = _LINE.match(child.name).groups()
+    return int(line) if kind == "l" else callee_line(int(line)) + 2
 
 
 # What stands on the caller's line where that is not the callee's own name.
@@ -158,10 +163,13 @@ def _source(target):
 
 def _calls_there(target, parent, child):
     """Whether the caller's line is one that calls the callee, where the target's source says so."""
+    if target == "lines" and _LINE.match(child.name):
+        return parent.line in (None, _calling_line(child))
     if target not in _WRITTEN_OUT or parent.line is None or parent.file != target + ".py":
         return True
     text = _source(target)[parent.line - 1] if parent.line <= len(_source(target)) else ""
-    return _CALLED_AS.get((parent.name, child.name), child.name + "(") in text
+    # From 3.11 on a coroutine starts as a frame under the function that makes it.
+    return child.name + "(" in text or _CALLED_AS.get((parent.name, child.name), child.name + "(") in text
 
 
 def _slowdown(parent, child):
@@ -183,13 +191,16 @@ def rule(target, version):
 
 
 def judge(target, version, frames):
-    """(verdict, reason) of a stack: "true", "impossible" or "rootless".
+    """(verdict, reason) of a stack: "true", "impossible", "rootless" or "misplaced".
+
+    The last is right but for a line: a caller stands on one that does not call what is above it.
 
     `frames` is root first; of a stack that was cut, the part that is there. An
     empty one is rootless. `version` is (major, minor) of the target's Python.
     """
     pair = rule(target, version)
     script = target + ".py"
+    misplaced = None
     for parent, child in zip(frames, frames[1:]):
         if parent.name == "<module>" and parent.file == script:
             possible = child.name == "main" and child.file == script
@@ -199,14 +210,16 @@ def judge(target, version, frames):
             # A signal's handler runs above whatever was running.
             possible = True
         else:
-            possible = pair(parent, child) and _calls_there(target, parent, child)
+            possible = pair(parent, child)
+            if possible and not _calls_there(target, parent, child):
+                misplaced = misplaced or "%s > %s" % (show(parent), show(child))
         if not possible:
             return "impossible", "%s > %s" % (show(parent), show(child))
     if target == "names" and frames and not _own_place(frames[0]):
         return "impossible", show(frames[0])
     if not frames or frames[0].name != "<module>" or frames[0].file != script:
         return "rootless", show(frames[0]) if frames else "no frame"
-    return "true", ""
+    return ("misplaced", misplaced) if misplaced else ("true", "")
 
 
 def show(frame):

@@ -10,6 +10,8 @@ TREE_LEVELS = 6
 # A hundred rows are judged at a time: what happens less often than this is no chance.
 CHANCE = 0.001
 EXAMPLES = 5
+# Share of stacks with a caller on a wrong line, where generators take steps of microseconds.
+GENERATOR_LINES = 0.02
 
 
 def row(target, rate, seconds, recordings, truth):
@@ -52,6 +54,8 @@ def row(target, rate, seconds, recordings, truth):
         "missed": missed / asked, "failed_looks": failed, "looks": asked - missed, "cut": cut / kept_or_one,
         "impossible": verdicts["impossible"] / kept_or_one,
         "impossible_samples": verdicts["impossible"],
+        "misplaced": verdicts["misplaced"] / kept_or_one,
+        "misplaced_samples": verdicts["misplaced"],
         "rootless": verdicts["rootless"] / kept_or_one,
         "rootless_samples": verdicts["rootless"],
         "depth": depth / whole_or_one,
@@ -128,13 +132,17 @@ def chance_of_at_least(count, expected):
     return 1.0 if count <= 0 else max(0.0, 1 - total)
 
 
-def untrue(result, leaf):
+def untrue(result, leaf, generators=False):
     """What no kept stack may be, and how many looks must bring one, as words; holds on a busy machine too."""
     found = []
     limit = 0.001 if leaf == "empty" or leaf.isdigit() and int(leaf) < 1000 else 0.0002
     # A few thousand samples cannot show 0.02 %: blame only what chance does not explain.
     if chance_of_at_least(result["impossible_samples"], limit * result["samples"]) < CHANCE:
         found.append("impossible over %g %%" % (limit * 100))
+    # A caller that lies in the heap and its callee are read in no order of theirs.
+    line_limit = GENERATOR_LINES if generators else limit
+    if chance_of_at_least(result["misplaced_samples"], line_limit * result["samples"]) < CHANCE:
+        found.append("callers on wrong lines over %g %%" % (line_limit * 100))
     if result["rootless_samples"]:
         found.append("rootless stacks")
     if chance_of_at_least(result["failed_looks"], 0.001 * result["looks"]) < CHANCE:
@@ -142,7 +150,7 @@ def untrue(result, leaf):
     return found
 
 
-def misses(result, leaf, rate, halted, unwatched):
+def misses(result, leaf, rate, halted, unwatched, generators=False):
     """Goals this row misses, as words.
 
     `halted` is a halted tool's row, or None. `unwatched` bounds the leaf level's
@@ -150,7 +158,7 @@ def misses(result, leaf, rate, halted, unwatched):
     which the inner functions take longer, so that the halted share is the lower
     one. A measured share is right if it is near either.
     """
-    found = untrue(result, leaf)
+    found = untrue(result, leaf, generators)
     cut_limit = {"work": 0.10, "20000": 0.005}.get(leaf)
     if cut_limit is not None and rate == 1000 and result["cut"] > cut_limit:
         found.append("cut over %g %%" % (cut_limit * 100))

@@ -19,7 +19,7 @@ LEAVES = {"tree": ("empty", "work", "20000"), "chains": ("empty", "work"),
 # Nineteen shares of self time need more samples than a share of false stacks.
 LONGER = {"selftime": 3}
 COLUMNS = ("python", "target", "leaf", "rate", "tool", "asked", "missed%", "kept%", "cut%", "impossible%",
-           "rootless%", "depth", "leaf/above%", "selftime%", "vs halt%", "slowdown")
+           "rootless%", "lines%", "depth", "leaf/above%", "selftime%", "vs halt%", "slowdown")
 
 
 def arguments():
@@ -56,12 +56,12 @@ def cells(case, name, result):
     slow = "%.3f" % result["slowdown_wall"] if "slowdown_wall" in result else "-"
     return [str(part) for part in case] + [
         name, str(result["asked"]), percent(result["missed"], 1), percent(result["kept"], 1), percent(result["cut"]),
-        percent(result["impossible"], 3), percent(result["rootless"], 3), "%.2f" % result["depth"],
+        percent(result["impossible"], 3), percent(result["rootless"], 3), percent(result["misplaced"], 3), "%.2f" % result["depth"],
         levels, percent(result.get("self_time_variation")),
         percent(result.get("variation_from_halted")), slow]
 
 
-WIDTHS = (11, 9, 6, 6, 17, 7, 7, 6, 6, 11, 9, 6, 12, 9, 8, 8)
+WIDTHS = (11, 9, 6, 6, 17, 7, 7, 6, 6, 11, 9, 6, 6, 12, 9, 8, 8)
 
 
 def show(parts):
@@ -124,7 +124,7 @@ def main():
                 halted = unwatched = None
                 if name == "tree" and leaf != "empty":
                     unwatched = pythons.unwatched_leaf_share(interpreter, leaf)
-                    show([interpreter.label, name, leaf, "-", "(nobody looking)"] + ["-"] * 7
+                    show([interpreter.label, name, leaf, "-", "(nobody looking)"] + ["-"] * 8
                          + ["%.1f to %.1f" % tuple(bound * 100 for bound in unwatched)])
                 for rate in args.rate:
                     for tool in sorted(chosen, key=lambda tool: tool.name not in tools.HALTING):
@@ -152,8 +152,8 @@ def main():
                             # The slowest rate's: fewer halts, warmer caches.
                             halted = result
                         if tool.name.startswith("pyprof"):
-                            misses = (metrics.untrue(result, leaf) if args.check == "truth" else
-                                      metrics.misses(result, leaf, rate, halted, unwatched))
+                            misses = (metrics.untrue(result, leaf, name == "gens") if args.check == "truth" else
+                                      metrics.misses(result, leaf, rate, halted, unwatched, name == "gens"))
                             missed += [(case, tool.name, miss) for miss in misses]
     for reason in sorted({(tool, why) for tool, _, why in skipped}):
         print("skipped: %s (%s), because %s" % (

@@ -61,19 +61,34 @@ const NAMES_HOLD: Duration = Duration::from_millis(100);
 
 /// Looks that are made before the first one counts.
 const ACQUAINT: usize = 20;
+/// And how often they are begun anew, a millisecond apart, while they show nothing.
+const PATIENCE: usize = 20;
 
 /// Looks until every thread's stack has been whole once: from then on its root is known, and what of it moves. Says
 /// whether any thread could be understood.
 fn acquaint(reader: &mut ProcessReader) -> bool {
     let whole = |outcome| matches!(outcome, Outcome::NoFrames | Outcome::Stack(Verdict::Whole));
-    for _ in 0..ACQUAINT {
-        if reader.threads().all(|thread| whole(thread.outcome)) || reader.look(|_| false).is_err() {
-            break;
-        }
-    }
     let understood =
         |outcome| matches!(outcome, Outcome::NoFrames | Outcome::Stack(Verdict::Whole | Verdict::Cut));
-    reader.threads().any(|thread| thread.header.python_id != 0 && understood(thread.outcome))
+    for round in 0..PATIENCE {
+        if round > 0 {
+            // A thread that lost its CPU between two stores has no root until it gets one again: a generator that has
+            // just yielded is still the current frame.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let mut gone = false;
+        for _ in 0..ACQUAINT {
+            if gone || reader.threads().all(|thread| whole(thread.outcome)) {
+                break;
+            }
+            gone = reader.look(|_| false).is_err();
+        }
+        let known = reader.threads().any(|thread| thread.header.python_id != 0 && understood(thread.outcome));
+        if known || gone {
+            return known;
+        }
+    }
+    false
 }
 
 /// What the kernel says of a thread.
