@@ -1,17 +1,18 @@
 /** Real programs from the Python registry, under load, with all their processes and threads. */
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
 // @ts-expect-error plain JavaScript, shared with scripts/test.mjs
 import { programsPython } from '../scripts/programs.mjs'
-import { attach, type Sample, type SessionOptions } from '../src/index.js'
+import { attach, doctor, type Sample, type SessionOptions } from '../src/index.js'
 import { Child, temporaryFolder } from './helpers/cli.js'
 
 const python: string | undefined = programsPython()
 const cwd = fileURLToPath(new URL('fixtures/programs', import.meta.url))
 const withPrograms = python ? test.serial : test.skip
+const exact = python && (await doctor()).engine === 'exact' ? test.serial : test.skip
 
 function start(t: ExecutionContext, args: string[], env: NodeJS.ProcessEnv = {}): Child {
   return new Child(t, python!, args, { cwd, env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1', ...env } })
@@ -118,3 +119,37 @@ withPrograms('numpy in two of forty threads: those that wait cost no sample', as
     JSON.stringify(threads),
   )
 })
+
+exact(
+  'numpy with its native frames: C under the line that called it, BLAS threads by their name',
+  async (t) => {
+    const program = start(t, ['numpy_blas.py'], { OPENBLAS_NUM_THREADS: '2' })
+    await program.says('ready')
+    const pid = program.process.pid!
+    const comm = readFileSync(`/proc/${pid}/comm`, 'utf8').trim()
+    const under = (sample: Sample, caller: string, module: RegExp) => {
+      const at = sample.frames.findIndex(({ name }) => name === caller)
+      return at >= 0 && sample.frames.slice(at).some((frame) => module.test(frame.module ?? ''))
+    }
+    const blas = /openblas/
+    const [multiplied, sorted, helped]: Sample[][] = [[], [], []]
+    const session = await attach(pid, { rate: 500, native: true, engine: 'exact', duration: 30_000 })
+    for await (const event of session) {
+      if (event.type !== 'sample') continue
+      if (under(event, 'multiply', blas)) multiplied!.push(event)
+      else if (under(event, 'order', /_multiarray_umath/)) sorted!.push(event)
+      else if (event.thread.pythonId === 0 && event.frames.some(({ module }) => blas.test(module ?? '')))
+        helped!.push(event)
+      t.false(under(event, 'order', blas), 'sorting multiplies nothing')
+      if (multiplied!.length > 20 && sorted!.length > 20 && helped!.length > 20) break
+    }
+    t.true(multiplied!.length > 20 && sorted!.length > 20 && helped!.length > 20)
+    for (const { thread } of [...multiplied!, ...sorted!]) t.is(thread.tid, pid)
+    for (const { thread, frames } of helped!) {
+      t.is(thread.name, comm)
+      t.false(frames.some(({ kind }) => kind === 'python'))
+    }
+    // OpenBLAS keeps a list of its jobs on the caller's stack, at times more than a record holds.
+    t.true(session.stats.unmerged < session.stats.samples / 2, JSON.stringify(session.stats))
+  },
+)

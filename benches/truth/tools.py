@@ -152,6 +152,13 @@ class OursExact(OursCli):
         return super().unfit(target) or (None if os.geteuid() == 0 else "its engine is tried as root only")
 
 
+class OursOffCpu(OursExact):
+    """The same with every switch: time in which the program had no CPU is put where it lost it."""
+
+    name = "pyprof-offcpu"
+    engine = ["--engine", "exact", "--offcpu"]
+
+
 class PySpy(Tool):
     """py-spy 0.4: stops the target for each sample, or reads on with --nonblocking."""
 
@@ -276,7 +283,7 @@ class Control(Tool):
 
 
 def every():
-    return [Control(), Ours(), OursCli(), OursExact(), PySpy(True), PySpy(False), Austin(), Sampling(True), Sampling(False)]
+    return [Control(), Ours(), OursCli(), OursExact(), OursOffCpu(), PySpy(True), PySpy(False), Austin(), Sampling(True), Sampling(False)]
 
 
 # Tools that stop the target for each sample: the reference for depth and levels.

@@ -188,7 +188,7 @@ impl Elf {
         let section =
             self.section_in_file(".note.gnu.build-id").map(|section| (section.offset, section.size));
         self.notes.iter().copied().chain(section).find_map(|(offset, size)| {
-            let bytes = read_bytes(file, offset, size.min(MAX_NOTE_BYTES))?;
+            let bytes = read_bytes(file, offset, size.min(MAX_NOTE_BYTES), MAX_TABLE_BYTES)?;
             build_id_in(&bytes)
         })
     }
@@ -268,7 +268,7 @@ impl Elf {
         found: &mut [Option<Range>; N],
     ) -> Option<()> {
         let strings = self.sections.get(table.link as usize).filter(|section| section.kind == SHT_STRTAB)?;
-        let strings = read_bytes(file, strings.offset, strings.size)?;
+        let strings = read_bytes(file, strings.offset, strings.size, MAX_TABLE_BYTES)?;
         let count = table.size / size_of::<Sym64<LittleEndian>>() as u64;
         let symbols: Vec<Sym64<LittleEndian>> = read_table(file, table.offset, count)?;
         for symbol in symbols.iter().filter(|symbol| symbol.st_shndx.get(E) != SHN_UNDEF) {
@@ -339,7 +339,8 @@ fn read_sections<F: ReadAt + ?Sized>(file: &F, header: &FileHeader64<LittleEndia
     let count = u64::from(header.e_shnum.get(E).min(MAX_SECTIONS));
     let headers: Vec<SectionHeader64<LittleEndian>> = read_table(file, header.e_shoff.get(E), count)?;
     let names = headers.get(usize::from(header.e_shstrndx.get(E).0))?;
-    let names = read_bytes(file, names.sh_offset.get(E), names.sh_size.get(E).min(MAX_NAME_BYTES))?;
+    let size = names.sh_size.get(E).min(MAX_NAME_BYTES);
+    let names = read_bytes(file, names.sh_offset.get(E), size, MAX_NAME_BYTES)?;
     let section = |header: &SectionHeader64<LittleEndian>| {
         let name = names.get(header.sh_name.get(E) as usize..).unwrap_or_default();
         let end = name.iter().take(64).position(|&byte| byte == 0).unwrap_or(0);
@@ -361,13 +362,15 @@ fn read_pod<T: Pod + Copy, F: ReadAt + ?Sized>(file: &F, offset: u64) -> Option<
 }
 
 fn read_table<T: Pod + Copy, F: ReadAt + ?Sized>(file: &F, offset: u64, count: u64) -> Option<Vec<T>> {
-    let bytes = read_bytes(file, offset, count.checked_mul(size_of::<T>() as u64)?)?;
+    let bytes = read_bytes(file, offset, count.checked_mul(size_of::<T>() as u64)?, MAX_TABLE_BYTES)?;
     Some(pod::slice_from_all_bytes(&bytes).ok()?.to_vec())
 }
 
-/// Nothing is allocated for bytes that the file does not have.
-fn read_bytes<F: ReadAt + ?Sized>(file: &F, offset: u64, size: u64) -> Option<Vec<u8>> {
-    if size > MAX_TABLE_BYTES || offset.checked_add(size)? > file.size() {
+/// `size` bytes of a file; `None` when they are more than `most` or not all there. Nothing is allocated for bytes that
+/// the file does not have.
+#[must_use]
+pub fn read_bytes<F: ReadAt + ?Sized>(file: &F, offset: u64, size: u64, most: u64) -> Option<Vec<u8>> {
+    if size > most || offset.checked_add(size)? > file.size() {
         return None;
     }
     let mut bytes = vec![0; size as usize];

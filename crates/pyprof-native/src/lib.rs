@@ -30,7 +30,7 @@ pub use kernel::Kernel;
 pub use merge::{Merged, Merger, Problem, Slot};
 pub use modules::Libraries;
 pub use regs::UserRegs;
-pub use rights::{Engine, Rights};
+pub use rights::Rights;
 pub use stack::StackCopy;
 pub use symbols::{NativeSymbol, Symbolizer};
 pub use unwind::{Hints, NativeFrame, Unwinder, Unwound};

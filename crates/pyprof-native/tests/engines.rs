@@ -17,7 +17,7 @@ const EXACT: EngineOptions =
 
 /// Whether this machine and build have the engine.
 fn exact_works() -> bool {
-    let verdict = Rights::probe().verdict(pyprof_native::Engine::Exact);
+    let verdict = Rights::probe().verdict(EngineKind::Exact);
     if let Some(why) = verdict.explain() {
         skipped("exact engine", &why);
     }
@@ -267,21 +267,84 @@ spin()
     }
 }
 
+/// Calls into C that last longer than the time between two looks.
+const LONG: &str = "
+import hashlib, zlib
+data = os.urandom(1 << 20) * 4
+zero = os.open('/dev/zero', os.O_RDONLY)
+def by_zlib(): zlib.compress(data)
+def by_hashlib(): hashlib.sha256(data * 4).digest()
+def by_read(): os.read(zero, 1 << 26)
+def loop():
+    ready()
+    while True: by_zlib(); by_hashlib(); by_read()
+loop()
+";
+
+/// What never happens in it: one look's Python above another moment's C.
+const NEVER: [&[&str]; 4] = [
+    &["by_zlib", "n:libcrypto"],
+    &["by_hashlib", "n:libz"],
+    &["by_read", "n:libz"],
+    &["by_read", "n:libcrypto"],
+];
+
+#[test]
+fn without_a_walker_native_frames_are_those_that_the_thread_proves() {
+    let verdict = Rights::probe().verdict(EngineKind::Perf);
+    if let Some(why) = verdict.explain() {
+        return skipped("perf engine", &why);
+    }
+    let _turn = TURN.lock();
+    let engine = EngineOptions { forced: Some(EngineKind::Perf), ..EXACT };
+    let wanted = [
+        &["<module>", "loop", "by_zlib", "n:libz"][..],
+        &["<module>", "loop", "by_hashlib", "n:libcrypto"],
+        &["<module>", "loop", "by_read", "n:libc.so", "k:read"],
+    ];
+    for interpreter in interpreters() {
+        let target = Target::python(&interpreter, LONG);
+        let seen = |recording: &Recording| wanted.iter().all(|wanted| count(recording, wanted) > 0);
+        let recording = record(&target, options(engine), |recording| {
+            recording.stats.samples >= 300 && (seen(recording) || recording.stats.elapsed_ns > 3_000_000_000)
+        });
+        let name = &interpreter.name;
+        assert_eq!(recording.stats.engine, EngineKind::Perf, "{name}");
+        for never in NEVER {
+            assert_eq!(count(&recording, never), 0, "{name}: {never:?}");
+        }
+        eprintln!("{name}: {:?}", wanted.map(|wanted| count(&recording, wanted)));
+        // Later ones keep the next instruction where a C function does not have to leave it alone.
+        if interpreter.minor() <= 11 {
+            for wanted in wanted {
+                assert_seen(&recording, wanted, name);
+            }
+        }
+    }
+}
+
 /// The part of another user; nothing at all in an ordinary run. Told `ENGINE`.
 #[test]
 fn act_when_told() {
     let Ok(told) = std::env::var("PYPROF_ACT") else { return };
     let python = system_python().expect("the test looked for it");
-    let target = Target::python(&python, NESTED);
+    let long = told == "perf";
+    let target = Target::python(&python, if long { LONG } else { NESTED });
     let offcpu = told == "offcpu";
     let engine = EngineOptions { native: true, kernel: true, offcpu, forced: told.parse().ok() };
     match Session::start(target.pid, Options { offcpu, ..options(engine) }, None) {
         Ok(session) => {
             drop(session);
-            let recording = record(&target, options(engine), |recording| recording.stats.samples > 0);
+            let native: &[&str] = &["by_zlib", "n:libz"];
+            let recording = record(&target, options(engine), |recording| {
+                recording.stats.samples > 0 && (!long || count(recording, native) > 0)
+            });
             println!("says: engine {}", recording.stats.engine.name());
-            println!("says: advice {}", recording.engine_advice.unwrap_or_default());
+            println!("says: advice {}", recording.engine_advice.as_deref().unwrap_or_default());
             println!("says: samples {}", recording.stats.samples > 0);
+            println!("says: native {}", count(&recording, native) > 0);
+            let never = NEVER.iter().map(|never| count(&recording, never)).sum::<u64>();
+            println!("says: wrong {never}, kernel {}", count(&recording, &["k:"]));
         }
         Err(error) => println!("says: {} {error}", error.code()),
     }
@@ -304,6 +367,13 @@ fn an_engine_that_is_not_to_be_had_says_what_is_missing() {
     let said = act(NOBODY, "best");
     assert!(said.contains("samples true") && !said.contains("engine exact"), "{said}");
     assert!(said.contains("advice the exact engine does not work here"), "{said}");
+    let said = act(NOBODY, "perf");
+    if Rights::probe().kernel.perf_event_paranoid == Some(2) {
+        assert!(said.contains("engine perf-user") && said.contains("native true"), "{said}");
+        assert!(said.contains("wrong 0, kernel 0"), "{said}");
+    } else {
+        skipped("perf-user engine", "kernel.perf_event_paranoid is not 2");
+    }
     let said = act(NOBODY, "snapshot");
     assert!(said.contains("engine snapshot") && said.contains("samples true"), "{said}");
 }

@@ -14,7 +14,7 @@ use support::{Target, interpreters, skipped, system_python};
 
 /// Whether this machine and build have the engine.
 fn exact_works() -> bool {
-    let verdict = Rights::probe().verdict(pyprof_native::Engine::Exact);
+    let verdict = Rights::probe().verdict(EngineKind::Exact);
     if let Some(why) = verdict.explain() {
         skipped("off-CPU time", &why);
     }
@@ -72,28 +72,28 @@ lock = threading.Lock(); lock.acquire()
 empty = queue.Queue()
 event = threading.Event()
 near, far = socket.socketpair()
-near.settimeout(0.02)
+near.settimeout(0.01)
 readable, written = os.pipe()
 child = os.fork()
 if not child:
-    # Answers every byte 20 ms later.
+    # Answers every byte 10 ms later.
     signal.alarm(300)
     near.close(); os.close(readable)
     while True:
         if not far.recv(1): os._exit(0)
-        time.sleep(0.02)
+        time.sleep(0.01)
         os.write(written, b'x')
 os.close(written)
-def by_sleep(): time.sleep(0.02)
-def by_lock(): lock.acquire(True, 0.02)
+def by_sleep(): time.sleep(0.01)
+def by_lock(): lock.acquire(True, 0.01)
 def by_queue():
-    try: empty.get(True, 0.02)
+    try: empty.get(True, 0.01)
     except queue.Empty: pass
-def by_event(): event.wait(0.02)
+def by_event(): event.wait(0.01)
 def by_recv():
     try: near.recv(1)
     except socket.timeout: pass
-def by_select(): select.select([readable], [], [], 0.02)
+def by_select(): select.select([readable], [], [], 0.01)
 def by_read(): os.read(readable, 1)
 def prepare():
     near.send(b'x')
@@ -286,7 +286,7 @@ spin()
 ";
     let _turn = turn();
     let target = Target::python(&interpreter, script);
-    let recording = record(&target, options(false), Duration::from_secs(2));
+    let recording = record(&target, options(false), Duration::from_secs(1));
     let spin = sum(&recording.profile, "spin");
     assert_eq!((spin.waits, blocked_ns(spin)), (0, 0));
     // Two take turns on one CPU.
@@ -310,7 +310,7 @@ spin()
     let _turn = turn();
     for interpreter in interpreters().into_iter().filter(|interpreter| !interpreter.free_threaded()) {
         let target = Target::python(&interpreter, script);
-        let recording = record(&target, options(false), Duration::from_secs(1));
+        let recording = record(&target, options(false), Duration::from_millis(500));
         let elapsed = recording.stats.elapsed_ns;
         let gil = recording.profile.threads.iter().map(|info| info.gil);
         let (held, waited) =

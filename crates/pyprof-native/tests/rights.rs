@@ -6,9 +6,10 @@ mod support;
 
 use nix::libc;
 use pyprof_core::attach::Attached;
+use pyprof_core::sampler::EngineKind;
 use pyprof_native::interrupts::Interrupts;
 use pyprof_native::perf::Wanted;
-use pyprof_native::rights::{Engine, Rights};
+use pyprof_native::rights::Rights;
 use support::{Fate, Interpreter, NOBODY, Target, act, forbid, skipped};
 
 const IDLE: &str = "ready(); wait()";
@@ -33,7 +34,7 @@ fn act_when_told() {
     let before = descriptors();
     let rights = Rights::probe();
     println!("says: left {}", descriptors() - before);
-    println!("says: best {}", rights.engine().map_or("none", Engine::name));
+    println!("says: best {}", rights.engine().map_or("none", EngineKind::name));
     for verdict in rights.verdicts() {
         println!("says: {} {}", verdict.engine.name(), verdict.explain().unwrap_or("OK".to_owned()));
         for remedy in verdict.remedies {
@@ -43,7 +44,7 @@ fn act_when_told() {
     if told.contains("start") {
         let python = support::system_python().expect("the test looked for it");
         let target = Target::python(&python, IDLE);
-        for engine in &Engine::ALL[..3] {
+        for engine in &EngineKind::ALL[..3] {
             let start = start(*engine, target.pid).map_or_else(|error| error.to_string(), |()| "OK".into());
             println!("says: {}/start {start}", engine.name());
         }
@@ -57,11 +58,11 @@ fn act_when_told() {
 }
 
 /// Interrupts a process as `engine` does.
-fn start(engine: Engine, pid: i32) -> std::io::Result<()> {
+fn start(engine: EngineKind, pid: i32) -> std::io::Result<()> {
     let mut process = Attached::open(pid).expect("it is ours");
-    let in_kernel = engine != Engine::PerfUser;
+    let in_kernel = engine != EngineKind::PerfUser;
     let wanted = Wanted { period_ns: 1_000_000, native: true, kernel: in_kernel, in_kernel, switches: false };
-    Interrupts::start(&mut process, wanted, engine == Engine::Exact).map(|_| ())
+    Interrupts::start(&mut process, wanted, engine == EngineKind::Exact).map(|_| ())
 }
 
 /// What was said, by the first word.
@@ -153,7 +154,7 @@ fn verdicts_are_what_happens() {
         probe(&[], &filters),
         probe(&[], &bpf),
     ] {
-        for engine in &Engine::ALL[..3] {
+        for engine in &EngineKind::ALL[..3] {
             let promised = said.of(engine.name()) == "OK";
             let kept = said.of(&format!("{}/start", engine.name())) == "OK";
             assert_eq!(promised, kept, "{}: {}", engine.name(), said.0);

@@ -5,7 +5,7 @@ use napi::bindgen_prelude::PromiseRaw;
 use napi_derive::napi;
 use pyprof_core::process::rights::remedy::Remedy;
 use pyprof_native::doctor::{self, Check, Note, Python, Report, Target};
-use pyprof_native::rights::Verdict;
+use pyprof_native::rights::{Verdict, gives};
 
 use crate::process::RawObstacle;
 use crate::promise;
@@ -114,7 +114,7 @@ impl From<Verdict> for RawVerdict {
     fn from(verdict: Verdict) -> Self {
         Self {
             engine: verdict.engine.name().to_owned(),
-            gives: verdict.engine.gives().to_owned(),
+            gives: gives(verdict.engine).to_owned(),
             missing: verdict.causes,
             remedies: list(verdict.remedies),
         }

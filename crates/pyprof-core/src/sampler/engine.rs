@@ -26,6 +26,9 @@ pub enum EngineKind {
 }
 
 impl EngineKind {
+    /// Best first.
+    pub const ALL: [Self; 4] = [Self::Exact, Self::Perf, Self::PerfUser, Self::Snapshot];
+
     /// `snapshot`, `perf-user`, `perf` or `exact`
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -42,8 +45,7 @@ impl std::str::FromStr for EngineKind {
     type Err = ();
 
     fn from_str(name: &str) -> std::result::Result<Self, ()> {
-        let all = [Self::Exact, Self::Perf, Self::PerfUser, Self::Snapshot];
-        all.into_iter().find(|kind| kind.name() == name).ok_or(())
+        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or(())
     }
 }
 

@@ -5,10 +5,11 @@ use pyprof_core::process::rights::capabilities::Capabilities;
 use pyprof_core::process::rights::filter::Passage;
 use pyprof_core::process::rights::remedy::{Need, Remedy};
 use pyprof_core::process::rights::surroundings::Namespace;
+use pyprof_core::sampler::EngineKind;
 
 use super::Check;
 use crate::rights::kernel::Names;
-use crate::rights::{Engine, Grant, Rights};
+use crate::rights::{Grant, Rights};
 
 /// All of them.
 pub fn of(rights: &Rights) -> Vec<Check> {
@@ -76,7 +77,7 @@ fn ourselves(rights: &Rights) -> Vec<Check> {
             "process_vm_readv",
             ours.reading.is_open(),
             passage(ours.reading),
-            rights.verdict(Engine::Snapshot).remedies,
+            rights.verdict(EngineKind::Snapshot).remedies,
         ),
     ]
 }
@@ -102,16 +103,21 @@ fn kernel(rights: &Rights) -> Vec<Check> {
     vec![
         fact("kernel", kernel.release.clone()),
         fact("perf-event-paranoid", level(kernel.perf_event_paranoid)),
-        question("perf", rights.perf.is_given(), grant(rights.perf), rights.verdict(Engine::Perf).remedies),
+        question(
+            "perf",
+            rights.perf.is_given(),
+            grant(rights.perf),
+            rights.verdict(EngineKind::Perf).remedies,
+        ),
         question(
             "perf-user",
             rights.perf_user.is_given(),
             grant(rights.perf_user),
-            rights.verdict(Engine::PerfUser).remedies,
+            rights.verdict(EngineKind::PerfUser).remedies,
         ),
         fact("unprivileged-bpf-disabled", level(kernel.unprivileged_bpf_disabled)),
         question("bpf", rights.bpf.is_given(), grant(rights.bpf), rights.bpf_remedies()),
-        question("bpf-program", rights.has_walker, walker, rights.verdict(Engine::Exact).remedies),
+        question("bpf-program", rights.has_walker, walker, rights.verdict(EngineKind::Exact).remedies),
         question("btf", kernel.has_btf, readable(kernel.has_btf), Vec::new()),
         question("kernel-names", kernel.names == Names::Known, names, rights.kernel_names()),
         question("kernel-stacks", kernel.has_stack_file, stacks, stacks_need),

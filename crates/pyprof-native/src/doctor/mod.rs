@@ -4,8 +4,9 @@ mod checks;
 mod target;
 
 use pyprof_core::process::rights::remedy::Remedy;
+use pyprof_core::sampler::EngineKind;
 
-use crate::rights::{Engine, Rights, Verdict};
+use crate::rights::{Rights, Verdict};
 pub use target::{Note, Python, Target};
 
 /// The whole examination.
@@ -16,7 +17,7 @@ pub struct Report {
     /// Every engine, best first
     pub engines: Vec<Verdict>,
     /// The best one that works here
-    pub engine: Option<Engine>,
+    pub engine: Option<EngineKind>,
     /// The process asked about
     pub target: Option<Target>,
 }

@@ -16,8 +16,9 @@ use pyprof_core::process::rights::surroundings::Namespace;
 use pyprof_core::process::stat::{Stat, Status};
 use pyprof_core::python::locate::locate;
 use pyprof_core::python::located::LocatedRuntime;
+use pyprof_core::sampler::EngineKind;
 
-use crate::rights::{Engine, Rights};
+use crate::rights::Rights;
 
 /// What was found out about a process.
 #[derive(Debug, Clone)]
@@ -33,7 +34,7 @@ pub struct Target {
     /// The interpreter, when it was found
     pub python: Option<Python>,
     /// The best engine for it; `None` when it cannot be profiled
-    pub engine: Option<Engine>,
+    pub engine: Option<EngineKind>,
     /// Why it cannot be profiled: the error's code and text
     pub obstacle: Option<(&'static str, String)>,
     /// What would lift the obstacle, the way at hand first

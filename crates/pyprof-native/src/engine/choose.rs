@@ -9,7 +9,7 @@ use pyprof_core::{Error, Result};
 use super::EngineOptions;
 use crate::interrupts::Interrupts;
 use crate::perf::Wanted;
-use crate::rights::{self, Rights};
+use crate::rights::Rights;
 
 /// Fewest nanoseconds between two interrupts: what the kernel's timers can do (`perf_swevent_start_hrtimer`).
 const MIN_PERIOD: u64 = 10_000;
@@ -49,7 +49,7 @@ pub fn choose(process: &mut Attached, options: EngineOptions, rate: f64) -> Resu
     let rights = Rights::probe();
     let mut obstacle = None;
     for kind in tries {
-        if let Some(problem) = rights.verdict(named(*kind)).explain() {
+        if let Some(problem) = rights.verdict(*kind).explain() {
             obstacle.get_or_insert(problem);
             continue;
         }
@@ -70,16 +70,6 @@ pub fn choose(process: &mut Attached, options: EngineOptions, rate: f64) -> Resu
     }
     let engine = forced.map_or("exact", EngineKind::name);
     Err(Error::Engine { pid: process.handle.pid(), engine, reason: obstacle.unwrap_or_default() })
-}
-
-/// The engine as rights know it.
-fn named(kind: EngineKind) -> rights::Engine {
-    match kind {
-        EngineKind::Exact => rights::Engine::Exact,
-        EngineKind::Perf => rights::Engine::Perf,
-        EngineKind::PerfUser => rights::Engine::PerfUser,
-        EngineKind::Snapshot => rights::Engine::Snapshot,
-    }
 }
 
 fn start(process: &mut Attached, kind: EngineKind, wanted: Wanted) -> io::Result<Option<Interrupts>> {

@@ -22,8 +22,13 @@ use crate::waits;
 
 /// Bytes of an instruction with its inline caches (`Include/internal/pycore_opcode_metadata.h`: at most 9 of 2 bytes).
 const LONGEST_INSTRUCTION: u64 = 20;
-/// Words on the top of the stack among which the caller of a function without unwind information is looked for.
+/// A function without unwind information whose caller lies within so many words may have left its registers alone.
 const LEAF_WORDS: u64 = 16;
+/// Nothing of a program lies outside of these.
+const PAGE: u64 = 4096;
+const USER_END: u64 = 1 << 48;
+/// Return addresses that are tried for the caller of such a function.
+const LEAF_TRIES: u32 = 6;
 /// Bytes of the stack of a blocked thread that are read where the kernel's copy is too short.
 const LONG_STACK: usize = 256 << 10;
 /// Blocked threads whose files are kept open.
@@ -293,7 +298,9 @@ pub fn merge(
     let mut hints = Hints { markers: &[], evaluation: merger.evaluation() };
     let mut native = unwinder.unwind_with(&regs, &stack, hints);
     if python.is_empty() {
-        return Some((native, None));
+        let lost = !native.complete && native.frames.len() == 1;
+        let found = if lost { skip_leaf(&regs, &stack, unwinder, merger, python, cframe) } else { None };
+        return Some(found.unwrap_or((native, None)));
     }
     let mut merged = merger.merge(unwinder.modules(), python, cframe, &native, &stack);
     if merged.problem == Some(Problem::NativeCut)
@@ -312,9 +319,10 @@ pub fn merge(
     Some((native, Some(merged)))
 }
 
-/// Some functions have no unwind information: trampolines, hand-written assembly. Where one is interrupted, its caller is
-/// looked for in the words on the stack's top. What follows is the proof: a native stack to the thread's root in which
-/// every Python frame finds its place.
+/// Some functions have no unwind information: trampolines, hand-written assembly (`OpenBLAS` multiplies matrices in it, with
+/// tens of KiB of stack). Where one is interrupted, its caller is looked for on the stack: a word that a call returns to
+/// which can have gone there. What follows is the proof: a native stack to the thread's root in which every Python frame
+/// finds its place.
 fn skip_leaf(
     regs: &UserRegs,
     stack: &StackCopy,
@@ -323,36 +331,49 @@ fn skip_leaf(
     python: &[RawFrame],
     cframe: Option<u64>,
 ) -> Option<(Unwound, Option<Merged>)> {
-    for word in 0..LEAF_WORDS {
+    let mut tries = 0;
+    for word in 0..stack.bytes.len() as u64 / 8 {
         let at = regs.sp.checked_add(8 * word)?;
         let ip = stack.word(at)?;
-        if unwinder.modules().at(ip.saturating_sub(1)).is_none() {
+        // Most words are no addresses at all: numbers that are being multiplied.
+        let address = (PAGE..USER_END).contains(&ip);
+        if !address || unwinder.modules().at(ip - 1).is_none() || !unwinder.may_have_called(ip, regs.ip) {
             continue;
+        }
+        tries += 1;
+        if tries > LEAF_TRIES {
+            return None;
         }
         let sp = at + 8;
-        let caller = UserRegs { ip, sp, ..*regs };
         let from = usize::try_from(sp - stack.sp).ok()?;
         let rest = StackCopy { sp, bytes: stack.bytes.get(from..)?.to_vec() };
-        let mut native = unwinder.unwind_with(&caller, &rest, Hints::default());
-        if !native.complete {
-            continue;
-        }
-        if let Some(first) = native.frames.first_mut() {
-            first.is_return_address = true;
-        }
-        let leaf = NativeFrame {
-            ip: regs.ip,
-            is_return_address: false,
-            sp: regs.sp,
-            cfa: sp,
-            function: 0,
-            kept: [0; KEPT],
-            keeps_unknown: true,
-        };
-        native.frames.insert(0, leaf);
-        let merged = merger.merge(unwinder.modules(), python, cframe, &native, stack);
-        if merged.is_complete() {
-            return Some((native, Some(merged)));
+        // A short one may not have touched what its caller keeps in registers; of others nothing is known.
+        let untouched = (word < LEAF_WORDS).then_some(UserRegs { ip, sp, ..*regs });
+        for caller in untouched.into_iter().chain([UserRegs::new(ip, sp)]) {
+            let mut native = unwinder.unwind_with(&caller, &rest, Hints::default());
+            if !native.complete {
+                continue;
+            }
+            if let Some(first) = native.frames.first_mut() {
+                first.is_return_address = true;
+            }
+            let leaf = NativeFrame {
+                ip: regs.ip,
+                is_return_address: false,
+                sp: regs.sp,
+                cfa: sp,
+                function: 0,
+                kept: [0; KEPT],
+                keeps_unknown: true,
+            };
+            native.frames.insert(0, leaf);
+            if python.is_empty() {
+                return Some((native, None));
+            }
+            let merged = merger.merge(unwinder.modules(), python, cframe, &native, stack);
+            if merged.is_complete() {
+                return Some((native, Some(merged)));
+            }
         }
     }
     None

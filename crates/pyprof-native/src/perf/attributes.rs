@@ -39,11 +39,15 @@ const INHERIT_THREAD: u64 = 1 << 35;
 /// The user registers that unwinding starts from, in the kernel's order (`PERF_REG_X86_*`, `PERF_REG_ARM64_*`).
 #[cfg(target_arch = "x86_64")]
 pub const REGISTERS: u64 = 0x00ff_01ff;
+/// The same of arm64.
 #[cfg(target_arch = "aarch64")]
 pub const REGISTERS: u64 = (1 << 33) - 1;
 
-/// Bytes of a user stack that a record holds at most. A record is below 64 KiB; deeper stacks are cut.
-pub const STACK_BYTES: u32 = 32 << 10;
+/// Bytes of a user stack that a record holds at most; deeper stacks are cut. A record is below 64 KiB, and `OpenBLAS` alone
+/// takes 29 KiB of stack.
+const STACK_BYTES: u32 = 60 << 10;
+/// The same for an ordinary user, whose rings are small.
+const STACK_BYTES_OF_USER: u32 = 32 << 10;
 
 /// What each interrupt should bring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +98,11 @@ impl Wanted {
                 | when(inherit, INHERIT | INHERIT_THREAD)
                 | when(!self.in_kernel, EXCLUDE_KERNEL),
             sample_regs_user: if self.native { REGISTERS } else { 0 },
-            sample_stack_user: if self.native { STACK_BYTES } else { 0 },
+            sample_stack_user: match (self.native, self.in_kernel) {
+                (false, _) => 0,
+                (true, true) => STACK_BYTES,
+                (true, false) => STACK_BYTES_OF_USER,
+            },
             clock: libc::CLOCK_MONOTONIC,
             ..Attributes::default()
         }

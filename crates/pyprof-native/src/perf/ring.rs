@@ -7,7 +7,7 @@ use super::sys::{Event, Mapping};
 
 /// Largest and smallest ring that is tried, in bytes. The largest one takes 60 interrupts with their stacks; switches can
 /// come much faster than a clock.
-const LARGEST: usize = 2 << 20;
+const LARGEST: usize = 4 << 20;
 const LARGEST_WITH_SWITCHES: usize = 8 << 20;
 const SMALLEST: usize = 64 << 10;
 /// All rings together, in bytes.

@@ -1,58 +1,20 @@
-//! The ways of looking, best first.
-
-use std::str::FromStr;
+//! What each engine shows, and whether it works here.
 
 use pyprof_core::process::rights::remedy::{Remedy, sentence};
+use pyprof_core::sampler::EngineKind;
 
-/// A way of getting stacks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Engine {
-    /// Running threads from their own interrupt, by perf event and BPF
-    Exact,
-    /// Native and kernel frames from a perf event, Python's from snapshots
-    Perf,
-    /// The same of user code only: samples inside the kernel are lost
-    PerfUser,
-    /// Everything read from outside
-    Snapshot,
-}
-
-impl Engine {
-    /// Best first.
-    pub const ALL: [Self; 4] = [Self::Exact, Self::Perf, Self::PerfUser, Self::Snapshot];
-
-    /// A stable name, for options and results.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Exact => "exact",
-            Self::Perf => "perf",
-            Self::PerfUser => "perf-user",
-            Self::Snapshot => "snapshot",
+/// What an engine shows.
+#[must_use]
+pub fn gives(engine: EngineKind) -> &'static str {
+    match engine {
+        EngineKind::Exact => "Python, native and kernel frames of running threads, from their own interrupt",
+        EngineKind::Perf => {
+            "native and kernel frames from the thread's interrupt, Python frames from snapshots"
         }
-    }
-
-    /// What it shows.
-    #[must_use]
-    pub fn gives(self) -> &'static str {
-        match self {
-            Self::Exact => "Python, native and kernel frames of running threads, from their own interrupt",
-            Self::Perf => {
-                "native and kernel frames from the thread's interrupt, Python frames from snapshots"
-            }
-            Self::PerfUser => {
-                "native frames from the thread's interrupt, none inside the kernel; Python frames from snapshots"
-            }
-            Self::Snapshot => "Python frames, read from outside; native frames of blocked threads",
+        EngineKind::PerfUser => {
+            "native frames from the thread's interrupt, none inside the kernel; Python frames from snapshots"
         }
-    }
-}
-
-impl FromStr for Engine {
-    type Err = ();
-
-    fn from_str(name: &str) -> Result<Self, ()> {
-        Self::ALL.into_iter().find(|engine| engine.name() == name).ok_or(())
+        EngineKind::Snapshot => "Python frames, read from outside; native frames of blocked threads",
     }
 }
 
@@ -60,7 +22,7 @@ impl FromStr for Engine {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// Which
-    pub engine: Engine,
+    pub engine: EngineKind,
     /// Everything that is missing, as parts of a sentence; empty when it works
     pub causes: Vec<String>,
     /// What gives all of it, the way at hand first

@@ -17,9 +17,10 @@ use pyprof_core::process::rights::Ourselves;
 use pyprof_core::process::rights::filter::{Answer, Passage};
 use pyprof_core::process::rights::remedy::{Need, Remedy};
 use pyprof_core::python::locate::readable;
+use pyprof_core::sampler::EngineKind;
 
 use crate::bpf;
-pub use engine::{Engine, Verdict};
+pub use engine::{Verdict, gives};
 use kernel::Kernel;
 
 /// Whether the kernel does a thing for us.
@@ -85,12 +86,12 @@ impl Rights {
     /// What each engine needs that is not there, best engine first.
     #[must_use]
     pub fn verdicts(&self) -> Vec<Verdict> {
-        Engine::ALL.into_iter().map(|engine| self.verdict(engine)).collect()
+        EngineKind::ALL.into_iter().map(|engine| self.verdict(engine)).collect()
     }
 
     /// What `engine` needs that is not there.
     #[must_use]
-    pub fn verdict(&self, engine: Engine) -> Verdict {
+    pub fn verdict(&self, engine: EngineKind) -> Verdict {
         let (causes, needs): (Vec<_>, Vec<_>) = self.obstacles(engine).into_iter().unzip();
         let together = needs.into_iter().reduce(Need::both).unwrap_or_default();
         let remedies = together.remedies(&self.ourselves);
@@ -99,15 +100,15 @@ impl Rights {
 
     /// The best engine that works here for processes that we may read; `None` when not even the snapshot does.
     #[must_use]
-    pub fn engine(&self) -> Option<Engine> {
-        Engine::ALL.into_iter().find(|engine| self.obstacles(*engine).is_empty())
+    pub fn engine(&self) -> Option<EngineKind> {
+        EngineKind::ALL.into_iter().find(|engine| self.obstacles(*engine).is_empty())
     }
 
     /// The best engine for `pid`.
     ///
     /// # Errors
     /// [`pyprof_core::Error::Permission`] with its remedy where `pid` may not be read: every engine has to.
-    pub fn engine_for(&self, pid: i32) -> Result<Engine> {
+    pub fn engine_for(&self, pid: i32) -> Result<EngineKind> {
         readable(pid, &ProcessMemory::new(pid))?;
         self.engine().ok_or_else(|| explain_denied(pid))
     }

@@ -4,8 +4,9 @@ use nix::errno::Errno;
 use pyprof_core::process::rights::capabilities::Capabilities;
 use pyprof_core::process::rights::filter::Passage;
 use pyprof_core::process::rights::remedy::{Need, Remedy};
+use pyprof_core::sampler::EngineKind;
 
-use super::{Engine, Grant, Rights};
+use super::{Grant, Rights};
 
 /// A part of a sentence, and what would lift it.
 pub type Obstacle = (String, Need);
@@ -16,14 +17,14 @@ const SECURITY: &str =
 
 impl Rights {
     /// Everything between us and `engine`. All engines read the process too.
-    pub(super) fn obstacles(&self, engine: Engine) -> Vec<Obstacle> {
+    pub(super) fn obstacles(&self, engine: EngineKind) -> Vec<Obstacle> {
         let engine = match engine {
             // No right makes up for that, so nothing else is asked for before.
-            Engine::Exact if !self.has_walker => vec![Some(not_built_in())],
-            Engine::Exact => vec![self.perf_event(true), self.walker()],
-            Engine::Perf => vec![self.perf_event(true)],
-            Engine::PerfUser => vec![self.perf_event(false)],
-            Engine::Snapshot => Vec::new(),
+            EngineKind::Exact if !self.has_walker => vec![Some(not_built_in())],
+            EngineKind::Exact => vec![self.perf_event(true), self.walker()],
+            EngineKind::Perf => vec![self.perf_event(true)],
+            EngineKind::PerfUser => vec![self.perf_event(false)],
+            EngineKind::Snapshot => Vec::new(),
         };
         [self.reading()].into_iter().chain(engine).flatten().collect()
     }

@@ -4,7 +4,7 @@ use gimli::{
     BaseAddresses, CfaRule, DebugFrame, EhFrame, EhFrameHdr, EndianSlice, FrameDescriptionEntry,
     LittleEndian, Register, RegisterRule, UnwindContext, UnwindOffset, UnwindSection, UnwindTableRow,
 };
-use pyprof_core::elf::Elf;
+use pyprof_core::elf::{Elf, read_bytes};
 use pyprof_core::process::root::ReadAt;
 
 use super::arch;
@@ -58,7 +58,7 @@ impl CfiTable {
             return Some(table);
         }
         if let Some(section) = elf.section_in_file(".eh_frame") {
-            let bytes = bytes(file, section.offset, section.size)?;
+            let bytes = read_bytes(file, section.offset, section.size, MAX_BYTES)?;
             let bases = bases.set_eh_frame(section.address);
             let mut frames = EhFrame::new(&bytes, LittleEndian);
             frames.set_address_size(ADDRESS_SIZE);
@@ -66,7 +66,7 @@ impl CfiTable {
             return Some(Self { bytes, eh_frame_address: section.address, bases, finder });
         }
         let section = elf.section_in_file(".debug_frame").filter(|section| !section.compressed)?;
-        let bytes = bytes(file, section.offset, section.size)?;
+        let bytes = read_bytes(file, section.offset, section.size, MAX_BYTES)?;
         let mut frames = DebugFrame::new(&bytes, LittleEndian);
         frames.set_address_size(ADDRESS_SIZE);
         let finder = Finder::OwnOfDebugFrame(index(&frames, &bases));
@@ -77,7 +77,7 @@ impl CfiTable {
     fn with_header<F: ReadAt + ?Sized>(elf: &Elf, file: &F, bases: BaseAddresses) -> Option<Self> {
         let range = elf.eh_frame_hdr()?;
         let (offset, rest) = elf.offset_of(range.address)?;
-        let header = bytes(file, offset, range.size.min(rest))?;
+        let header = read_bytes(file, offset, range.size.min(rest), MAX_BYTES)?;
         let bases = bases.set_eh_frame_hdr(range.address);
         let parsed = EhFrameHdr::new(&header, LittleEndian).parse(&bases, ADDRESS_SIZE).ok()?;
         parsed.table()?;
@@ -85,7 +85,8 @@ impl CfiTable {
         let (offset, rest) = elf.offset_of(address)?;
         // Without its section header the end is not known; what follows is never looked at.
         let section = elf.section_in_file(".eh_frame").filter(|section| section.address == address);
-        let bytes = bytes(file, offset, section.map_or(rest, |section| section.size.min(rest)))?;
+        let size = section.map_or(rest, |section| section.size.min(rest));
+        let bytes = read_bytes(file, offset, size, MAX_BYTES)?;
         let bases = bases.set_eh_frame(address);
         Some(Self { bytes, eh_frame_address: address, bases, finder: Finder::Linker(header) })
     }
@@ -205,16 +206,6 @@ where
     }
     functions.sort_unstable();
     functions
-}
-
-/// Nothing is allocated for bytes that the file does not have.
-fn bytes<F: ReadAt + ?Sized>(file: &F, offset: u64, size: u64) -> Option<Vec<u8>> {
-    if size > MAX_BYTES || offset.checked_add(size)? > file.size() {
-        return None;
-    }
-    let mut bytes = vec![0; size as usize];
-    file.read_exact_at(&mut bytes, offset).ok()?;
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -177,6 +177,12 @@ impl Unwinder {
         Unwound { frames: walk.frames, complete: stop == Stop::Root, stop }
     }
 
+    /// Whether the call that returns to `address` can have led to `ip`, which no unwind information knows: into a
+    /// function that begins shortly before it.
+    pub fn may_have_called(&mut self, address: u64, ip: u64) -> bool {
+        self.calls.may_reach(&self.modules, address, ip)
+    }
+
     /// Goes on until there is no way on.
     fn walk(&mut self, walk: &mut Walk, stack: &StackCopy, hints: Hints<'_>) -> Stop {
         loop {

@@ -78,11 +78,12 @@ impl Member {
         self.push(one, stats);
     }
 
-    /// A thread that was blocked, in what nobody saw.
+    /// A thread that had no CPU when its switches began to be told, and got one before a look found it blocked: a thread
+    /// that is ready looks like that, so no more is claimed.
     fn unseen(&self, tid: i32) -> Option<Unnamed> {
         let state = *self.states.get(&tid)?;
         let thread = self.threads.get(&state)?.index();
-        let did = State::default().with(BLOCKED, true);
+        let did = State::default().with(ON_CPU, true).with(WAITS_FOR_CPU, true);
         let moment = Moment { time: 0, wall: 0 };
         Some(Unnamed { thread, tid, state, moment, did, python: Vec::new(), places: vec![Place::Missing] })
     }
