@@ -1,6 +1,6 @@
 //! Which call sites have been seen to call which functions: the proof for the part of a stack that was moving.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 /// A call is proven once it was certain this often...
 const MIN_SEEN: u32 = 3;
@@ -34,12 +34,11 @@ pub struct Pairs {
     sites: FxHashMap<(u64, u64), u64>,
     /// How often a call's site could have been asked
     asked: FxHashMap<Call, u32>,
-    /// See [`Pairs::confirm_from`]
-    just_made: FxHashMap<Call, u64>,
     /// See [`Pairs::name_site`]
     named: FxHashMap<Call, u64>,
-    /// Call sites that go by their callee's name
-    own: FxHashSet<(u64, u64)>,
+    /// The callees of call sites that tell them, and the sites of caller and callee
+    own: FxHashMap<(u64, u64), u64>,
+    told: FxHashMap<(u64, u64), u64>,
     /// Bytes of a function's frame
     sizes: FxHashMap<u64, u64>,
 }
@@ -80,20 +79,6 @@ impl Pairs {
         seen >= MIN_SEEN && seen >= self.callees.get(&call.callee).copied().unwrap_or(0) / MIN_SHARE
     }
 
-    /// A caller that stands at `call` has just called the callee, from the instruction `site`.
-    pub fn confirm_from(&mut self, call: Call, site: u64) {
-        if self.just_made.len() >= MAX_CALLS {
-            self.just_made.clear();
-        }
-        self.just_made.insert(call, site);
-    }
-
-    /// Where the call was made that a caller standing at `call` is in or has just made, if that is proven.
-    #[must_use]
-    pub fn proven_site(&self, call: Call) -> Option<u64> {
-        if self.proven(call) { Some(call.instruction) } else { self.just_made.get(&call).copied() }
-    }
-
     /// Remembers where a caller stood, certain, when it called.
     pub fn learn_site(&mut self, call: Call) {
         if self.sites.len() >= MAX_CALLS {
@@ -108,14 +93,28 @@ impl Pairs {
         self.sites.get(&(caller, callee)).copied()
     }
 
-    /// A caller that stands at `call` calls the callee by its name at the instruction `site`.
+    /// A caller that stands at `call` calls the callee at the instruction `site`: the code itself says so.
     pub fn name_site(&mut self, call: Call, site: u64) {
         if self.named.len() >= MAX_CALLS {
             self.named.clear();
             self.own.clear();
+            self.told.clear();
         }
         self.named.insert(call, site);
-        self.own.insert((call.caller, site));
+        self.own.insert((call.caller, site), call.callee);
+        self.told.insert((call.caller, call.callee), site);
+    }
+
+    /// Where the code says that the caller calls the callee, wherever it stands.
+    #[must_use]
+    pub fn told_site(&self, call: Call) -> Option<u64> {
+        self.told.get(&(call.caller, call.callee)).copied()
+    }
+
+    /// The caller stands where the code says that it calls another function than the callee.
+    #[must_use]
+    pub fn is_another_call(&self, call: Call) -> bool {
+        self.own.get(&(call.caller, call.instruction)).is_some_and(|callee| *callee != call.callee)
     }
 
     /// See [`Pairs::name_site`].
@@ -127,7 +126,7 @@ impl Pairs {
     /// The caller stands at the call of a function that it calls by name there: of this callee, or of another one.
     #[must_use]
     pub fn has_its_own(&self, call: Call) -> bool {
-        self.own.contains(&(call.caller, call.instruction))
+        self.own.contains_key(&(call.caller, call.instruction))
     }
 
     /// Forgets everything: the addresses of code objects mean something else now.
@@ -136,9 +135,9 @@ impl Pairs {
         self.callees.clear();
         self.sites.clear();
         self.asked.clear();
-        self.just_made.clear();
         self.named.clear();
         self.own.clear();
+        self.told.clear();
         self.sizes.clear();
     }
 

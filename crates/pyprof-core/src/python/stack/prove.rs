@@ -163,7 +163,7 @@ impl Prover {
             } else if objects {
                 objects::prove(look, &mut self.chains[index], certain[index], &self.homes, pairs, ask)
             } else {
-                prove_calls(base, &mut self.chains[index], certain[index], pairs, ask)
+                prove_calls(look, &mut self.chains[index], certain[index], pairs, ask)
             };
             match proof {
                 Proof::Complete => {
@@ -189,10 +189,12 @@ impl Prover {
         self.rest.clear();
         self.rest.extend_from_slice(base);
         self.rest.extend_from_slice(rest);
-        if objects {
-            let settled = objects::settle_lines(look, &mut self.rest, pairs, ask);
-            self.rest.truncate(settled);
-        }
+        let settled = if objects {
+            objects::settle_lines(look, &mut self.rest, pairs, ask)
+        } else {
+            settle_lines(look, &mut self.rest, pairs, ask)
+        };
+        self.rest.truncate(settled);
         Found::Cut
     }
 
@@ -313,7 +315,10 @@ fn learn(base: &[RawFrame], certain: &[RawFrame], pairs: &mut Pairs) {
     let mut caller = caller_in(base);
     for callee in certain.iter().filter(|frame| !frame.is_marker()) {
         if let Some(caller) = caller {
-            pairs.learn(call(&caller, callee));
+            let call = call(&caller, callee);
+            if !pairs.is_another_call(call) {
+                pairs.learn(call);
+            }
         }
         caller = Some(*callee);
     }
@@ -322,16 +327,16 @@ fn learn(base: &[RawFrame], certain: &[RawFrame], pairs: &mut Pairs) {
 /// Asks a call site: where the first frame calls the function of the second, see [`super::call_site::find`].
 pub type AskSite<'a> = dyn FnMut(&RawFrame, &RawFrame) -> Option<u64> + 'a;
 
-/// Whether every call from the first frame above `base` that is not certain on has been proven by earlier looks, or is
+/// Whether every call from the first frame above the base that is not certain on has been proven by earlier looks, or is
 /// now by the call site itself. Callers that had moved on are put back to where they made the call.
 fn prove_calls(
-    base: &[RawFrame],
+    look: &Look<'_>,
     chain: &mut [RawFrame],
     certain: usize,
     pairs: &mut Pairs,
     ask: &mut AskSite<'_>,
 ) -> Proof {
-    if certain == 0 && base.is_empty() {
+    if certain == 0 && look.base.is_empty() {
         return Proof::Missing;
     }
     let mut caller_at: Option<usize> = None;
@@ -340,13 +345,19 @@ fn prove_calls(
             continue;
         }
         let callee = chain[index];
-        if index < certain {
-            // It is certain.
-        } else if let Some(at) = caller_at {
-            let Some(site) = prove_call(&chain[at], &callee, pairs, ask) else { return Proof::Missing };
-            chain[at].instruction = site;
-        } else if let Some(caller) = caller_in(base) {
-            let Some(site) = prove_call(&caller, &callee, pairs, ask) else { return Proof::Missing };
+        if let Some(at) = caller_at {
+            if index >= certain || !look.rests(chain[at].address) {
+                let how = How { certain: index < certain, direct: at + 1 == index && !callee.is_entry };
+                let Some(site) = prove_call(&chain[at], &callee, how, pairs, ask) else {
+                    return Proof::Missing;
+                };
+                chain[at].instruction = site;
+            }
+        } else if let Some(caller) = caller_in(look.base).filter(|_| index >= certain) {
+            let direct =
+                index == 0 && !callee.is_entry && look.base.last().is_some_and(|last| !last.is_marker());
+            let how = How { certain: false, direct };
+            let Some(site) = prove_call(&caller, &callee, how, pairs, ask) else { return Proof::Missing };
             if site != caller.instruction {
                 return Proof::BaseMoved;
             }
@@ -356,17 +367,67 @@ fn prove_calls(
     Proof::Complete
 }
 
-fn prove_call(caller: &RawFrame, callee: &RawFrame, pairs: &mut Pairs, ask: &mut AskSite<'_>) -> Option<u64> {
+/// Of a stack that was cut, puts callers back as [`prove_calls`] does. The result is how many frames from the root on
+/// are left whose calls are known.
+fn settle_lines(look: &Look<'_>, stack: &mut [RawFrame], pairs: &mut Pairs, ask: &mut AskSite<'_>) -> usize {
+    let mut caller_at: Option<usize> = None;
+    for index in 0..stack.len() {
+        if stack[index].is_marker() {
+            continue;
+        }
+        if let Some(at) = caller_at.filter(|at| !look.rests(stack[*at].address)) {
+            let callee = stack[index];
+            let how = How { certain: true, direct: at + 1 == index && !callee.is_entry };
+            let Some(site) = prove_call(&stack[at], &callee, how, pairs, ask) else { return index };
+            stack[at].instruction = site;
+        }
+        caller_at = Some(index);
+    }
+    stack.len()
+}
+
+/// How a call came to be in a chain.
+#[derive(Clone, std::marker::Copy)]
+struct How {
+    /// Caller and callee were on the stack at both moments, and the caller stood at the same instruction
+    certain: bool,
+    /// No native code in between
+    direct: bool,
+}
+
+/// Where the caller makes the call; `None` where that is not known.
+///
+/// A caller that stands at the same place at both moments can have been elsewhere in between: in a loop as short as
+/// the look it calls one function each time the thread is asked and is back from the other each time it is copied. So
+/// what the code itself says goes first.
+fn prove_call(
+    caller: &RawFrame,
+    callee: &RawFrame,
+    how: How,
+    pairs: &mut Pairs,
+    ask: &mut AskSite<'_>,
+) -> Option<u64> {
     let call = call(caller, callee);
-    let known = pairs.proven_site(call);
-    if known.is_some() || !pairs.worth_asking(call) {
-        return known;
+    // A generator that runs on was called somewhere else, and what native code calls is not called here.
+    let resumed = callee.is_generator();
+    if (resumed || !how.direct) && pairs.is_another_call(call) {
+        return None;
     }
-    let site = ask(caller, callee)?;
-    if site == call.instruction {
-        pairs.confirm(call);
-    } else {
-        pairs.confirm_from(call, site);
+    let seen = (how.certain || pairs.proven(call)).then_some(call.instruction);
+    if seen.is_some() && (resumed || !how.direct) {
+        return seen;
     }
-    Some(site)
+    if let Some(site) = pairs.named_site(call) {
+        return Some(site);
+    }
+    if pairs.worth_asking(call)
+        && let Some(site) = ask(caller, callee)
+    {
+        pairs.name_site(call, site);
+        return Some(site);
+    }
+    if resumed || !how.direct {
+        return seen;
+    }
+    pairs.told_site(call).or(seen)
 }
