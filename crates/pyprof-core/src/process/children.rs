@@ -118,6 +118,10 @@ mod tests {
         assert_eq!(tree(pid), [Kin { pid, ppid: 0 }]);
         assert_ne!(share_memory(own, pid), Some(true));
         assert_ne!(share_memory(own, own), Some(false));
+        // The new program has begun before its arguments are in place.
+        while command_line(pid).is_empty() {
+            std::thread::yield_now();
+        }
         assert_eq!(command_line(pid), ["sleep", "60"]);
         child.kill().unwrap();
         child.wait().unwrap();
