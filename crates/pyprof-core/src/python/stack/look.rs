@@ -151,15 +151,20 @@ impl Look<'_> {
             && self.before(frame).is_none_or(|before| before.is_same_call(frame))
     }
 
-    /// Whether a stack can stand on the frame, if it has no caller. A generator that just yielded and a frame object
-    /// that just returned have none either; nor has what only looks like a frame: the `_PyCFrame` of a function that
-    /// is being entered can still hold anything (3.11 and 3.12). On the data stack there is nothing but frames.
+    /// Whether the first frame of a chain, which has no caller, can be what stacks stand on. A generator that just
+    /// yielded and a frame object that just returned have none either; nor has what only looks like a frame: the
+    /// `_PyCFrame` of a function that is being entered can still hold anything (3.11 and 3.12). On the data stack there
+    /// is nothing but frames, and an entry marker has called one of them.
     #[must_use]
-    pub fn may_be_root(&self, frame: &RawFrame) -> bool {
-        let placed = self.decoder.frames_are_objects()
-            || frame.is_marker()
-            || self.chunks.iter().any(|chunk| chunk.holds(frame.address));
-        placed && !frame.is_generator() && frame.executing && self.still(frame)
+    pub fn may_be_root(&self, chain: &[RawFrame]) -> bool {
+        let Some(root) = chain.first() else { return false };
+        let called =
+            if root.is_marker() { chain.iter().find(|frame| !frame.is_marker()) } else { Some(root) };
+        let placed = |frame: &RawFrame| {
+            frame.is_generator() || self.chunks.iter().any(|chunk| chunk.holds(frame.address))
+        };
+        let frames = self.decoder.frames_are_objects() || called.is_none_or(placed);
+        frames && !root.is_generator() && root.executing && self.still(root)
     }
 
     /// A frame of an earlier stack that stands where it stood and has not returned.

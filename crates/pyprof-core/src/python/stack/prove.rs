@@ -290,10 +290,10 @@ impl Prover {
         let mut known = roots.iter().flatten().filter(|root| self.roots.knows(root.address));
         if let Some(root) = known.next() {
             self.roots.reached(root.address);
-        } else if let Some(root) = roots[..2].iter().flatten().find(|root| roots[2..].contains(&Some(**root)))
-            && look.may_be_root(root)
+        } else if let Some(index) = (0..2).find(|&index| ends[index] && roots[2..].contains(&roots[index]))
+            && look.may_be_root(&self.chains[index])
         {
-            self.roots.offer(root.address);
+            self.roots.offer(self.chains[index][0].address);
         }
         for (end, root) in ends.iter_mut().zip(roots) {
             *end = root.is_some_and(|root| self.roots.knows(root.address));
