@@ -9,10 +9,13 @@ without is ours. The modes take turns, the engine runs on a core of its own:
 
 - nobody: no engine; bare: a perf event whose record holds no stack;
 - stack: with registers and stack bytes; walk: with Python's frames walked;
-- all: stack, walk and the kernel's frames, what `record -nk` does.
+- all: stack, walk and the kernel's frames, what `record -nk` does;
+- py-spy: `py-spy record --native`, which stops the program, where benches/truth/peers.py has put it.
 
-`pause` is the median of the gaps that the mode adds; `slowdown` the time that
-fixed work takes, over that of the turns in which nobody looked.
+`pause` is the median of the gaps in that mode, `p25` a quarter of the way: on a
+machine that is not quiet it is the better one, because what others do makes gaps
+longer. `slowdown` is the time that fixed work takes, over that of the turns in
+which nobody looked.
 """
 import argparse
 import os
@@ -24,7 +27,8 @@ import time
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CLOCK = REPOSITORY / "target/release/examples/clock"
-MODES = ["nobody", "bare", "stack", "walk", "all"]
+PY_SPY = pathlib.Path(os.environ.get("PYPROF_PEERS", REPOSITORY / ".cache/peers")) / "venv/bin/py-spy"
+MODES = ["nobody", "bare", "stack", "walk", "all", "py-spy"]
 
 TARGET = """
 import sys, time
@@ -53,10 +57,17 @@ def turn(python, mode, rate, seconds):
     engine = None
     try:
         target.stdout.readline()
+        if mode == "py-spy":
+            command = [str(PY_SPY), "record", "--native", "-p", str(target.pid), "-r", str(rate),
+                       "-d", str(int(seconds + 3)), "-f", "raw", "-o", os.devnull]
+            wait = 1.5
+        else:
+            command = [str(CLOCK), str(target.pid), str(rate), str(seconds + 2), mode]
+            wait = 0.5
         if mode != "nobody":
-            engine = subprocess.Popen(["taskset", "-c", "1", str(CLOCK), str(target.pid), str(rate), str(seconds + 2), mode],
-                                      stdout=subprocess.PIPE, text=True)
-            time.sleep(0.5)
+            engine = subprocess.Popen(["taskset", "-c", "1", *command], stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.DEVNULL, env={**os.environ, "RUST_BACKTRACE": "0"})
+            time.sleep(wait)
         target.stdin.write("%s\n" % seconds)
         target.stdin.flush()
         rounds, *gaps = map(int, target.stdout.readline().split())
@@ -78,19 +89,21 @@ def main():
     args = parser.parse_args()
     if os.cpu_count() < 2:
         sys.exit("one core: the engine would take the program's")
-    seen = {mode: [] for mode in MODES}
+    modes = [mode for mode in MODES if mode != "py-spy" or PY_SPY.exists()]
+    if "py-spy" not in modes:
+        print("skipped: py-spy (python3 benches/truth/peers.py gets it)")
+    seen = {mode: [] for mode in modes}
     for number in range(args.turns):
-        for mode in MODES[number % len(MODES):] + MODES[:number % len(MODES)]:
+        for mode in modes[number % len(modes):] + modes[:number % len(modes)]:
             seen[mode].append(turn(args.python, mode, args.rate, args.seconds))
     base = statistics.median(rounds for rounds, _ in seen["nobody"])
-    print("%-8s %12s %12s %10s %10s" % ("mode", "gaps/s", "pause us", "p90 us", "slowdown"))
-    for mode in MODES:
+    print("%-8s %10s %10s %10s %10s %10s" % ("mode", "gaps/s", "p25 us", "pause us", "p90 us", "slowdown"))
+    for mode in modes:
         rounds = statistics.median(rounds for rounds, _ in seen[mode])
         gaps = sorted(gap for _, gaps in seen[mode] for gap in gaps)
         a_second = len(gaps) / (args.turns * args.seconds)
-        middle = statistics.median(gaps) / 1e3 if gaps else 0
-        high = gaps[len(gaps) * 9 // 10] / 1e3 if gaps else 0
-        print("%-8s %12.0f %12.1f %10.1f %10.3f" % (mode, a_second, middle, high, base / rounds))
+        low, middle, high = (gaps[len(gaps) * percent // 100] / 1e3 if gaps else 0 for percent in (25, 50, 90))
+        print("%-8s %10.0f %10.1f %10.1f %10.1f %10.3f" % (mode, a_second, low, middle, high, base / rounds))
 
 
 main()
