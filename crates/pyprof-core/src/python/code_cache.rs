@@ -17,8 +17,10 @@ use crate::memory::{MAX_PIECES, RemoteMemory};
 
 /// More entries than this are forgotten, all at once.
 const MAX_ENTRIES: usize = 1 << 17;
-/// Looks without any replaced code object after which only some looks check.
+/// Looks without any replaced code object after which only some looks check...
 const CALM_AFTER: u32 = 2000;
+/// ...and where none has ever been replaced.
+const CALM_AT_FIRST: u32 = 256;
 /// One look in so many does then, by chance: what comes in turn could always meet the same thread.
 const CALM_TURNS: u32 = 8;
 
@@ -43,7 +45,10 @@ pub struct CachedCode {
 pub struct CodeCache {
     entries: FxHashMap<u64, CachedCode>,
     next_serial: u64,
+    /// Looks since an object was last found to be replaced
     calm: u32,
+    /// One has been
+    has_replaced: bool,
     turn: u32,
     /// This stack's code objects are compared, unless a counter says that they need not be
     due: bool,
@@ -98,6 +103,7 @@ impl CodeCache {
         }
         let replaced = self.check(memory, layout, generation.unwrap_or(0), &mut fresh)?;
         self.calm = if replaced { 0 } else { self.calm.saturating_add(1) };
+        self.has_replaced |= replaced;
         for &address in &fresh {
             self.read(memory, layout, generation.unwrap_or(0), address)?;
         }
@@ -126,7 +132,8 @@ impl CodeCache {
 
     /// A stack is to be named: decides whether its code objects are compared where no counter tells.
     pub fn begin(&mut self, counter: Option<Generation>) {
-        self.due = counter.is_some() || self.calm < CALM_AFTER || self.turn_comes();
+        let calm_after = if self.has_replaced { CALM_AFTER } else { CALM_AT_FIRST };
+        self.due = counter.is_some() || self.calm < calm_after || self.turn_comes();
     }
 
     /// The time as the counters have it, `copies` being that of the threads' own instructions. `None`: now objects are
