@@ -61,21 +61,17 @@ const NAMES_HOLD: Duration = Duration::from_millis(100);
 
 /// Looks that are made before the first one counts.
 const ACQUAINT: usize = 20;
-/// And how often they are begun anew, a millisecond apart, while they show nothing.
-const PATIENCE: usize = 20;
+/// For so long they are begun anew, a millisecond apart, while they show nothing.
+const PATIENCE: Duration = Duration::from_millis(30);
 
 /// Looks until every thread's stack has been whole once: from then on its root is known, and what of it moves. Says
-/// whether any thread could be understood.
-fn acquaint(reader: &mut ProcessReader) -> bool {
+/// whether any thread could be understood, within `patience`.
+fn acquaint(reader: &mut ProcessReader, patience: Duration) -> bool {
     let whole = |outcome| matches!(outcome, Outcome::NoFrames | Outcome::Stack(Verdict::Whole));
     let understood =
         |outcome| matches!(outcome, Outcome::NoFrames | Outcome::Stack(Verdict::Whole | Verdict::Cut));
-    for round in 0..PATIENCE {
-        if round > 0 {
-            // A thread that lost its CPU between two stores has no root until it gets one again: a generator that has
-            // just yielded is still the current frame.
-            std::thread::sleep(Duration::from_millis(1));
-        }
+    let begin = Instant::now();
+    loop {
         let mut gone = false;
         for _ in 0..ACQUAINT {
             if gone || reader.threads().all(|thread| whole(thread.outcome)) {
@@ -84,11 +80,13 @@ fn acquaint(reader: &mut ProcessReader) -> bool {
             gone = reader.look(|_| false).is_err();
         }
         let known = reader.threads().any(|thread| thread.header.python_id != 0 && understood(thread.outcome));
-        if known || gone {
+        if known || gone || begin.elapsed() >= patience {
             return known;
         }
+        // A thread that lost its CPU between two stores has no root until it gets one again: a generator that has just
+        // yielded is still the current frame.
+        std::thread::sleep(Duration::from_millis(1));
     }
-    false
 }
 
 /// What the kernel says of a thread.
@@ -105,6 +103,15 @@ pub fn state_of(doing: RunState) -> State {
 impl Attached {
     /// Finds and understands the interpreter of `pid`.
     pub fn open(pid: i32) -> Result<Self> {
+        Self::open_within(pid, PATIENCE)
+    }
+
+    /// The same for who tries again soon: a process that is still starting is not waited for.
+    pub fn open_at_once(pid: i32) -> Result<Self> {
+        Self::open_within(pid, Duration::ZERO)
+    }
+
+    fn open_within(pid: i32, patience: Duration) -> Result<Self> {
         let handle = ProcessHandle::open(pid)?;
         let memory = ProcessMemory::new(pid);
         let mut problem = Error::NotReady { pid };
@@ -119,7 +126,10 @@ impl Attached {
             let mut reader = ProcessReader::new(Box::new(memory), layout, runtime.address);
             // A second copy of libpython that was loaded but never started has no thread, and what only looks like
             // an interpreter (while the real one is still being made) has none that makes sense.
-            if reader.look(|_| false).is_ok() && reader.threads().next().is_some() && acquaint(&mut reader) {
+            if reader.look(|_| false).is_ok()
+                && reader.threads().next().is_some()
+                && acquaint(&mut reader, patience)
+            {
                 return Ok(Self {
                     handle,
                     version: runtime.version,

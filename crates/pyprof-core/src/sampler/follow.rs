@@ -259,7 +259,7 @@ impl Follower {
             return Ok(());
         }
         // On an error nothing is certain: while a program is being replaced, even what it may be read by changes.
-        if let Ok(process) = Attached::open(pid) {
+        if let Ok(process) = Attached::open_at_once(pid) {
             one.state = State::Sampled;
             self.tell(News::Ready(Box::new(process)))
         } else {
