@@ -45,17 +45,17 @@ def main():
     started = []
     for method in 'fork', 'spawn', 'forkserver':
         child = multiprocessing.get_context(method).Process(
-            target=exec, args=(WORK.format('by_' + method, 0.4), {}))
+            target=exec, args=(WORK.format('by_' + method, 0.6), {}))
         child.start()
         started.append(child.join)
     python = sys.executable
     # A shell that stays in between, and one that replaces itself.
-    between = subprocess.Popen(['sh', '-c', '"$0" -c "$1"; true', python, WORK.format('below_shell', 0.4)])
-    replaced = subprocess.Popen(['sh', '-c', 'exec "$0" -c "$1"', python, WORK.format('by_exec', 0.4)])
+    between = subprocess.Popen(['sh', '-c', '"$0" -c "$1"; true', python, WORK.format('below_shell', 0.6)])
+    replaced = subprocess.Popen(['sh', '-c', 'exec "$0" -c "$1"', python, WORK.format('by_exec', 0.6)])
     other = subprocess.Popen(['sh', '-c', 'sleep 0.3'])
     started += [between.wait, replaced.wait, other.wait]
     for join in started: join()
-    short = subprocess.Popen([python, '-c', WORK.format('short_lived', 0.1)])
+    short = subprocess.Popen([python, '-c', WORK.format('short_lived', 0.25)])
     short.wait()
     ready()
     sys.stdin.readline()
