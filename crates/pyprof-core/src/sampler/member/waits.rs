@@ -1,6 +1,7 @@
 //! Time off the CPU, where the engine tells of every switch: waits become samples by their own length.
 
-use super::{Look, Member, Unnamed};
+use super::look::Look;
+use super::{Member, Unnamed};
 use crate::profile::State;
 use crate::profile::state::{BLOCKED, GOES_ON, ON_CPU, WAITS_FOR_CPU, WAITS_FOR_GIL};
 use crate::python::frame::RawFrame;
