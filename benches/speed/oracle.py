@@ -88,4 +88,6 @@ def _as_gens(version, frames):
     renamed = [frame._replace(file="gens.py") if frame.file == "pipelines.py" else frame for frame in frames]
     if len(renamed) == 3 and [frame.name for frame in renamed[1:]] == ["main", "noted"]:
         return "true"
-    return graphs.judge("gens", version, renamed)[0]
+    verdict = graphs.judge("gens", version, renamed)[0]
+    # Its lines are those of another program.
+    return "true" if verdict == "misplaced" else verdict

@@ -285,6 +285,11 @@ impl ProcessReader {
             self.relist()?;
             return Ok(false);
         }
+        for (address, fields) in &mut self.interpreters {
+            // Without a warm-up the last look is as near before this one.
+            let warm = if cold { Ok(self.warm_buf.as_slice()) } else { Err(fields.code_generation) };
+            *fields = self.shared.interpreter(&self.layout, self.runtime, *address, &self.buf, warm);
+        }
         for &index in &self.awake {
             let thread = &mut self.threads[index];
             if thread.outcome != Outcome::Again {
@@ -292,19 +297,16 @@ impl ProcessReader {
             }
             let earlier = (thread.read + 1 == self.main_reads).then_some(self.earlier.as_slice());
             thread.read = self.main_reads;
+            let fields = self.interpreters.get(thread.interpreter).map(|(_, fields)| fields);
+            let steady = fields.is_none_or(|fields| fields.code_generation == fields.code_generation_before);
             thread.outcome = thread.reader.interpret(
                 &*self.memory,
                 &self.layout,
                 &self.decoder,
                 &self.buf,
                 earlier,
-                &mut self.pairs,
+                (&mut self.pairs, steady),
             );
-        }
-        for (address, fields) in &mut self.interpreters {
-            // Without a warm-up the last look is as near before this one.
-            let warm = if cold { Ok(self.warm_buf.as_slice()) } else { Err(fields.code_generation) };
-            *fields = self.shared.interpreter(&self.layout, self.runtime, *address, &self.buf, warm);
         }
         Ok(true)
     }

@@ -199,7 +199,9 @@ impl Member {
     }
 
     fn add(&mut self, look: &Look, moment: Moment, options: &Options, sink: &mut Sink, stats: &mut Stats) {
-        let Some(thread) = self.threads.get_mut(&look.address) else { return };
+        // What rests is added up by itself, even if it was read all the same.
+        let thread = self.threads.get_mut(&look.address).filter(|thread| !thread.is_at_rest());
+        let Some(thread) = thread else { return };
         if thread.counts_by_interrupts() {
             return thread.account(sink);
         }

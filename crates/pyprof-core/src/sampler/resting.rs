@@ -117,7 +117,7 @@ impl Resting {
             thread.add_rest(self.sums, options, sink);
         }
         if thread.rest_from(None).is_some() {
-            self.cpu_ns -= cpu_ns;
+            self.cpu_ns = self.cpu_ns.saturating_sub(cpu_ns);
             self.count(thread, options, u64::MAX);
             self.states.retain(|other| *other != state);
             self.changed = true;

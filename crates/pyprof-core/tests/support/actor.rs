@@ -1,6 +1,7 @@
 //! A part of a test played by a process with other rights: this test program itself, run again.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
@@ -28,7 +29,13 @@ pub fn act(prefix: &[&str], told: &str) -> String {
         [] => Command::new(&program),
     };
     command.args(["--exact", "act_when_told", "--nocapture"]).env("PYPROF_ACT", told);
-    let output = command.output().unwrap();
+    // Another test that starts a program just now can hold the copy open for writing, until its child has begun.
+    let output = loop {
+        match command.output() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+            output => break output.unwrap(),
+        }
+    };
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     let said = text.lines().filter_map(|line| line.split_once("says: ")).map(|(_, said)| said);

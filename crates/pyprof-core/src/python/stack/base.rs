@@ -5,10 +5,14 @@
 //! proven and named: a deep stack costs little more than a flat one.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::look::Look;
 use super::prove::Verdict;
 use crate::python::frame::RawFrame;
+
+/// Numbers are used once in the whole program: what is kept of a thread's frames can outlive who read them.
+static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
 
 /// Frames from the root on, and whether they are still there.
 #[derive(Debug, Default)]
@@ -107,7 +111,7 @@ impl Base {
             }
         }
         if self.frames.len() > known || !self.holds {
-            self.serial += 1;
+            self.serial = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
             // Only the next look can tell that it holds.
             self.holds = false;
         }
@@ -179,6 +183,7 @@ mod tests {
             chunks: &[],
             first_frame: AT,
             used_to: end + SIZE,
+            steady: true,
             decoder,
         };
         base.settle(&look, stack, (verdict, kept), copied, |_| true);

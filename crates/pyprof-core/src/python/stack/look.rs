@@ -31,6 +31,9 @@ pub struct Look<'a> {
     pub first_frame: u64,
     /// Where in it the part in use ended between the copies (`datastack_top`)
     pub used_to: u64,
+    /// No code object was made or freed meanwhile, as far as the interpreter counts that: what earlier looks have proven
+    /// of their addresses is still true
+    pub steady: bool,
     /// How this version's frames are laid out
     pub decoder: &'a FrameDecoder,
 }

@@ -336,7 +336,7 @@ fn prove_calls(
     pairs: &mut Pairs,
     ask: &mut AskSite<'_>,
 ) -> Proof {
-    if certain == 0 && look.base.is_empty() {
+    if certain == 0 && look.base.is_empty() || certain < chain.len() && !look.steady {
         return Proof::Missing;
     }
     let mut caller_at: Option<usize> = None;

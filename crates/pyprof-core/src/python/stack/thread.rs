@@ -294,7 +294,8 @@ impl ThreadReader {
         plan.cold = (cold, main.bytes() - cold);
     }
 
-    /// Makes a stack of what was read into `buf`; `earlier` is what the look before read, if it read this thread.
+    /// Makes a stack of what was read into `buf`; `earlier` is what the look before read, if it read this thread. With
+    /// `pairs` comes whether the addresses of code objects have meant the same all the time.
     pub fn interpret(
         &mut self,
         memory: &dyn RemoteMemory,
@@ -302,7 +303,7 @@ impl ThreadReader {
         decoder: &FrameDecoder,
         buf: &[u8],
         earlier: Option<&[u8]>,
-        pairs: &mut Pairs,
+        (pairs, steady): (&mut Pairs, bool),
     ) -> Outcome {
         self.plan.copies.iter_mut().for_each(Copy::seal);
         let ([first, second], len) = self.plan.hot;
@@ -367,6 +368,7 @@ impl ThreadReader {
             chunk,
             first_frame: chunks::first_frame(&self.chunks),
             used_to,
+            steady,
             decoder,
         };
         let mut ask = |caller: &RawFrame, callee: &RawFrame| call_site::find(memory, layout, caller, callee);
