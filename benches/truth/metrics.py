@@ -11,7 +11,7 @@ TREE_LEVELS = 6
 CHANCE = 0.001
 EXAMPLES = 5
 # Share of stacks with a caller on a wrong line, where generators take steps of microseconds.
-GENERATOR_LINES = 0.02
+GENERATOR_LINES = 0.05
 
 
 def row(target, rate, seconds, recordings, truth):

@@ -106,6 +106,10 @@ impl CodeCache {
         self.has_replaced |= replaced;
         for &address in &fresh {
             self.read(memory, layout, generation.unwrap_or(0), address)?;
+            if !self.entries.contains_key(&address) {
+                // It is none: what pointed to it was no frame.
+                self.unsure.push(address);
+            }
         }
         if let Some(counter) = counter.filter(|_| !fresh.is_empty()) {
             let now = memory.read_u64(counter.interpreter.wrapping_add(counter.field.offset));
