@@ -231,11 +231,11 @@ pub fn describe(
     // If it has ended since the look, both may be those of the thread after it.
     let known = process.still_has(thread.address, thread.header);
     let (tid, name) = if known { (tid, name.unwrap_or_default()) } else { (0, String::new()) };
-    let sure = |frame: &&RawFrame| frame.is_marker() || process.codes.is_sure(frame.code);
-    let stack = thread.stack.iter().take_while(sure);
+    let sure = process.codes.sure(&thread.stack);
+    let stack = &thread.stack[..sure];
     let mut frames: Vec<FrameSnapshot> =
-        stack.clone().filter_map(|frame| describe_frame(process, frame, options)).collect();
-    let whole = whole && stack.count() == thread.stack.len();
+        stack.iter().filter_map(|frame| describe_frame(process, frame, options)).collect();
+    let whole = whole && sure == thread.stack.len();
     if !whole {
         frames.push(FrameSnapshot::missing());
     }

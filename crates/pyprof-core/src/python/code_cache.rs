@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 
 use super::bytecode;
 use super::code::{Code, Fingerprint, fingerprint_piece, read_code};
+use super::frame::RawFrame;
 use super::layout::{CounterField, Layout};
 use super::stack::pieces::PieceList;
 use crate::memory::{MAX_PIECES, RemoteMemory};
@@ -80,7 +81,7 @@ impl CodeCache {
     /// that is known. `counter`: the interpreter's, `None` where it has none. True when an object had been replaced.
     ///
     /// The program runs on between the look at its stack and this. If the counter shows that objects came or went
-    /// meanwhile, what was read only now may be another than the one in the stack: see [`CodeCache::is_sure`].
+    /// meanwhile, what was read only now may be another than the one in the stack: see [`CodeCache::sure`].
     pub fn refresh(
         &mut self,
         memory: &dyn RemoteMemory,
@@ -121,17 +122,15 @@ impl CodeCache {
         Ok(replaced)
     }
 
-    /// Whether the last refresh leaves no doubt that the object at `address` is the one in the stack. There is none
-    /// where the version has no counter that could tell.
+    /// How many frames of `stack`, root first, the last refresh leaves no doubt about: their objects are those in the
+    /// stack. There is none where the version has no counter that could tell, unless what should be one is none.
     #[must_use]
-    pub fn is_sure(&self, address: u64) -> bool {
-        !self.unsure.contains(&address)
-    }
-
-    /// Whether that holds for all objects.
-    #[must_use]
-    pub fn is_all_sure(&self) -> bool {
-        self.unsure.is_empty()
+    pub fn sure(&self, stack: &[RawFrame]) -> usize {
+        if self.unsure.is_empty() {
+            return stack.len();
+        }
+        let doubt = |frame: &RawFrame| !frame.is_marker() && self.unsure.contains(&frame.code);
+        stack.iter().position(doubt).unwrap_or(stack.len())
     }
 
     /// A stack is to be named: decides whether its code objects are compared where no counter tells.

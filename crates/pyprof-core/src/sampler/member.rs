@@ -234,10 +234,8 @@ impl Member {
                 let (epoch, same) = learnt.unwrap_or((None, false));
                 // A function that was replaced before its name could be read: what ran above it is cut with it.
                 let codes = &self.process.codes;
-                let doubt = |frame: &RawFrame| !frame.is_marker() && !codes.is_sure(frame.code);
-                let all = codes.is_all_sure();
-                let sure = if all { None } else { look.stack.iter().position(doubt) };
-                let sure = sure.unwrap_or(look.stack.len());
+                let sure = codes.sure(&look.stack);
+                let all = sure == look.stack.len();
                 let cut = cut || sure < look.stack.len();
                 let stack = &look.stack[..sure];
                 if sure < look.stack.len() && stack.iter().all(RawFrame::is_marker) {
@@ -282,13 +280,14 @@ impl Member {
                     }
                     (Some(_), None) => None,
                     (None, _) => {
-                        let base = known.filter(|_| same).map(|named| named.stack).or_else(|| {
-                            let epoch = epoch.filter(|_| all && base > 0)?;
-                            let stack = self.frames.stack(EMPTY_STACK, &stack[..base], codes, sink);
-                            let thread = self.threads.get_mut(&look.address)?;
-                            thread.set_named(Named { base: look.base, epoch, stack });
-                            Some(stack)
-                        });
+                        let base =
+                            known.filter(|_| same && sure >= base).map(|named| named.stack).or_else(|| {
+                                let epoch = epoch.filter(|_| all && base > 0)?;
+                                let stack = self.frames.stack(EMPTY_STACK, &stack[..base], codes, sink);
+                                let thread = self.threads.get_mut(&look.address)?;
+                                thread.set_named(Named { base: look.base, epoch, stack });
+                                Some(stack)
+                            });
                         let above = if base.is_some() { &stack[look.base.1..] } else { stack };
                         let id = self.frames.stack(base.unwrap_or(EMPTY_STACK), above, codes, sink);
                         Some((if cut { Frames::missing(id, sink) } else { id }, cut))

@@ -4,7 +4,6 @@ use super::look::Look;
 use super::{Member, Unnamed};
 use crate::profile::State;
 use crate::profile::state::{BLOCKED, GOES_ON, ON_CPU, WAITS_FOR_CPU, WAITS_FOR_GIL};
-use crate::python::frame::RawFrame;
 use crate::python::stack::prove::Verdict;
 use crate::python::stack::thread::Outcome;
 use crate::sampler::engine::{Interrupt, Place, Seen, What};
@@ -105,9 +104,7 @@ impl Member {
         }
         let (doing, index) = (thread.doing(), thread.index());
         let _ = self.process.learn_codes(look.interpreter, &look.stack);
-        let codes = &self.process.codes;
-        let doubt = |frame: &RawFrame| !frame.is_marker() && !codes.is_sure(frame.code);
-        let sure = look.stack.iter().position(doubt).unwrap_or(look.stack.len());
+        let sure = self.process.codes.sure(&look.stack);
         let cut = cut || sure < look.stack.len();
         let stack = &look.stack[..sure];
         let seen = Seen { tid, state: look.address, rests: true };
