@@ -7,6 +7,7 @@ use nix::libc;
 use pyprof_core::attach::Attached;
 use pyprof_core::python::frame::FrameDecoder;
 use pyprof_core::python::stack::thread::Header;
+use pyprof_core::sampler::engine::What;
 use rustc_hash::FxHashMap;
 
 use crate::bpf::{Gil, Walk, Walker};
@@ -19,33 +20,12 @@ const SAME_INTERRUPT: u64 = 200_000;
 /// still there.
 const SAME_SWITCH: u64 = 50_000_000;
 
-/// What happened to a thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Happened {
-    /// It has run for a while: its clock
-    #[default]
-    Ran,
-    /// It got its switches told: from now on nothing of it is missed
-    Met,
-    /// It left its CPU; `ready`: it could have gone on
-    Left {
-        /// It was not blocked, another thread took its CPU
-        ready: bool,
-    },
-    /// It has a CPU again
-    Came,
-    /// It has ended
-    Ended,
-    /// Records of any thread may be missing here
-    Lost,
-}
-
 /// One moment of one thread.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Interrupted {
-    /// Why it is told; the halves are those of `Ran` and `Left`
-    pub happened: Happened,
-    /// The kernel's half
+    /// What happened
+    pub what: What,
+    /// The kernel's half; only of those that ran or left more than the thread and the time
     pub interrupt: Interrupt,
     /// Python's half; `None` without a walker, and when it was lost
     pub walk: Option<Walk>,
@@ -155,18 +135,18 @@ impl Interrupts {
                 last.insert(cpu, switch.time);
                 taken.push(switched(switch, leaving.remove(&cpu)));
             }
-            Brought::Ended(tid, time) if switches => taken.push(moment(Happened::Ended, tid, time)),
+            Brought::Ended(tid, time) if switches => taken.push(moment(What::Ended, tid, time)),
             Brought::Ended(..) => {}
             Brought::Lost(count) => {
                 *lost += count;
                 if switches {
-                    taken.push(moment(Happened::Lost, 0, last.get(&cpu).copied().unwrap_or(0)));
+                    taken.push(moment(What::Lost, 0, last.get(&cpu).copied().unwrap_or(0)));
                 }
             }
         });
         if switches {
             let met = self.clock.take_met().into_iter();
-            taken.extend(met.map(|(tid, time)| moment(Happened::Met, tid, time)));
+            taken.extend(met.map(|(tid, time)| moment(What::Met, tid, time)));
         }
         if must_look {
             // A thread that cannot be covered is one whose time comes from looks.
@@ -217,24 +197,24 @@ fn joined(interrupt: Interrupt, walk: Option<Walk>) -> Interrupted {
         walk
     });
     let walk = walk.filter(|walk| interrupt.time.abs_diff(walk.time) < SAME_INTERRUPT);
-    Interrupted { happened: Happened::Ran, interrupt, walk }
+    Interrupted { what: What::Ran, interrupt, walk }
 }
 
 /// A switch, with the stack of the thread that left if it did: the record right before it.
 fn switched(switch: Switch, leaving: Option<Interrupted>) -> Interrupted {
-    let Some(ready) = switch.leaves else { return moment(Happened::Came, switch.tid, switch.time) };
-    let happened = Happened::Left { ready };
+    let Some(ready) = switch.leaves else { return moment(What::Came, switch.tid, switch.time) };
+    let what = What::Left { ready };
     let stack = leaving.filter(|one| {
         one.interrupt.tid == switch.tid && switch.time.abs_diff(one.interrupt.time) < SAME_SWITCH
     });
-    let Some(mut one) = stack else { return moment(happened, switch.tid, switch.time) };
-    (one.happened, one.interrupt.time) = (happened, switch.time);
+    let Some(mut one) = stack else { return moment(what, switch.tid, switch.time) };
+    (one.what, one.interrupt.time) = (what, switch.time);
     one
 }
 
 /// Something without a stack.
-fn moment(happened: Happened, tid: i32, time: u64) -> Interrupted {
-    Interrupted { happened, interrupt: Interrupt { tid, time, ..Interrupt::default() }, walk: None }
+fn moment(what: What, tid: i32, time: u64) -> Interrupted {
+    Interrupted { what, interrupt: Interrupt { tid, time, ..Interrupt::default() }, walk: None }
 }
 
 /// Whether an error means that the kernel or its rules do not allow it, rather than that the target moved.

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::EngineOptions;
 use super::stacks::Stacks;
-use crate::interrupts::{Happened, Interrupted, Interrupts};
+use crate::interrupts::{Interrupted, Interrupts};
 use crate::merge::Merger;
 
 /// Threads whose last interrupt is remembered, for engines without a walker.
@@ -70,14 +70,7 @@ impl engine::Probe for EngineProbe {
         let Some(interrupts) = &mut self.interrupts else { return };
         let exact = interrupts.walks();
         for one in interrupts.take() {
-            let what = match one.happened {
-                Happened::Ran => What::Ran,
-                Happened::Met => What::Met,
-                Happened::Left { ready } => What::Left { ready },
-                Happened::Came => What::Came,
-                Happened::Ended => What::Ended,
-                Happened::Lost => What::Lost,
-            };
+            let what = one.what;
             if !matches!(what, What::Ran | What::Left { .. }) {
                 let (tid, time_ns) = (one.interrupt.tid, one.interrupt.time);
                 into.push(engine::Interrupt { what, tid, time_ns, ..engine::Interrupt::default() });
