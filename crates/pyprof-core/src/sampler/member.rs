@@ -3,12 +3,14 @@
 mod census;
 mod interrupts;
 mod look;
+mod names;
 mod waits;
 
 use std::collections::VecDeque;
 use std::io;
 
 use look::Look;
+use names::{Base, Certain};
 use rustc_hash::FxHashMap;
 
 use super::engine::{Interrupt, Place, Probe, Seen};
@@ -17,12 +19,11 @@ use super::offcpu::OffCpu;
 use super::others::Others;
 use super::resting::{Resting, Threads, count_one_by_one};
 use super::sink::Sink;
-use super::thread::{Moment, Named, SampledThread};
+use super::thread::{Moment, Named};
 use super::{Options, Stats};
 use crate::attach::Attached;
 use crate::process::thread_clock::ProcessClock;
 use crate::profile::{EMPTY_STACK, StackId, State};
-use crate::python::frame::RawFrame;
 use crate::python::stack::prove::Verdict;
 use crate::python::stack::thread::Outcome;
 
@@ -226,33 +227,13 @@ impl Member {
             (None, _) => None,
             (_, Some(stack)) => Some(stack),
             (Some(cut), None) => {
-                let known = thread.named(look.base);
-                let epoch = known.map(|named| named.epoch);
-                let (interpreter, base) = (look.interpreter, look.base.1);
-                // What cannot be read is named so; that the process is gone shows in the next look.
-                let learnt = self.process.learn_codes_above(interpreter, &look.stack, base, epoch);
-                let (epoch, same) = learnt.unwrap_or((None, false));
-                // A function that was replaced before its name could be read: what ran above it is cut with it.
-                let codes = &self.process.codes;
-                let sure = codes.sure(&look.stack);
-                let all = sure == look.stack.len();
-                let cut = cut || sure < look.stack.len();
-                let stack = &look.stack[..sure];
-                if sure < look.stack.len() && stack.iter().all(RawFrame::is_marker) {
+                let Some(Certain { stack, cut, places, base }) = self.name(look, seen, cut) else {
                     stats.failed += 1;
                     if let Some(thread) = self.threads.get_mut(&look.address) {
                         thread.look_again();
                     }
                     return;
-                }
-                let places = match &mut self.probe {
-                    Some(probe) if !cut => probe.extend(&self.process, seen, stack),
-                    _ => None,
                 };
-                // What was read of a thread that ran meanwhile is of another moment.
-                let thread = self.threads.get(&look.address);
-                let rests = || thread.is_some_and(SampledThread::still_rests);
-                let places = places.filter(|_| !seen.rests || rests());
                 let codes = &self.process.codes;
                 match (places, &self.probe) {
                     (Some(places), Some(probe)) if self.frames.are_known(&places, &**probe, sink) => {
@@ -280,16 +261,19 @@ impl Member {
                     }
                     (Some(_), None) => None,
                     (None, _) => {
-                        let base =
-                            known.filter(|_| same && sure >= base).map(|named| named.stack).or_else(|| {
-                                let epoch = epoch.filter(|_| all && base > 0)?;
-                                let stack = self.frames.stack(EMPTY_STACK, &stack[..base], codes, sink);
-                                let thread = self.threads.get_mut(&look.address)?;
-                                thread.set_named(Named { base: look.base, epoch, stack });
-                                Some(stack)
-                            });
-                        let above = if base.is_some() { &stack[look.base.1..] } else { stack };
-                        let id = self.frames.stack(base.unwrap_or(EMPTY_STACK), above, codes, sink);
+                        let (lower, above) = stack.split_at(base.len());
+                        let below = match base {
+                            Base::None => EMPTY_STACK,
+                            Base::Named(named) => named.stack,
+                            Base::New(base, epoch) => {
+                                let stack = self.frames.stack(EMPTY_STACK, lower, codes, sink);
+                                if let Some(thread) = self.threads.get_mut(&look.address) {
+                                    thread.set_named(Named { base, epoch, stack });
+                                }
+                                stack
+                            }
+                        };
+                        let id = self.frames.stack(below, above, codes, sink);
                         Some((if cut { Frames::missing(id, sink) } else { id }, cut))
                     }
                 }

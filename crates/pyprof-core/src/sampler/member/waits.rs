@@ -1,6 +1,7 @@
 //! Time off the CPU, where the engine tells of every switch: waits become samples by their own length.
 
 use super::look::Look;
+use super::names::Certain;
 use super::{Member, Unnamed};
 use crate::profile::State;
 use crate::profile::state::{BLOCKED, GOES_ON, ON_CPU, WAITS_FOR_CPU, WAITS_FOR_GIL};
@@ -103,15 +104,8 @@ impl Member {
             return;
         }
         let (doing, index) = (thread.doing(), thread.index());
-        let _ = self.process.learn_codes(look.interpreter, &look.stack);
-        let sure = self.process.codes.sure(&look.stack);
-        let cut = cut || sure < look.stack.len();
-        let stack = &look.stack[..sure];
         let seen = Seen { tid, state: look.address, rests: true };
-        let places = match &mut self.probe {
-            Some(probe) if !cut => probe.extend(&self.process, seen, stack),
-            _ => None,
-        };
+        let Some(Certain { stack, cut, places, .. }) = self.name(look, seen, cut) else { return };
         let at = clock::now();
         if !self.threads.get(&look.address).is_some_and(SampledThread::still_rests) {
             return;
