@@ -1,13 +1,5 @@
 /** What a profile says, ranked and small enough to be read in one go: by a person, a script or an agent. */
-import {
-  frameFile,
-  frameLine,
-  frameName,
-  framesOf,
-  isMissing,
-  NO_PYTHON,
-  weightColumn,
-} from './formats/frames.js'
+import { frameShown, framesOf, frameText, isMissing, NO_PYTHON, weightColumn } from './formats/frames.js'
 import { type HotFunction, hottest } from './hottest.js'
 import type { RawProfile } from './raw.js'
 import type { EndReason, Mode, ProfiledThread, ProgramExit, RecordingStats } from './types.js'
@@ -123,7 +115,8 @@ export function rank(raw: RawProfile, mode: Mode, limits: SummaryLimits): Rankin
       line.selfNs += ns
       lines.set(key, line)
     }
-    const texts = frames.length === 0 ? [NO_PYTHON] : frames.map((frame) => describe(raw, frame))
+    const texts =
+      frames.length === 0 ? [NO_PYTHON] : frames.map((frame) => frameText(frameShown(raw, frame, false)))
     const key = texts.join('\0')
     const stack = stacks.get(key) ?? { frames: shorten(texts), ns: 0, share: 0 }
     stack.ns += ns
@@ -176,17 +169,8 @@ function top<T>(rows: Iterable<T>, weight: (row: T) => number, limit: number): T
 }
 
 function lineOf(raw: RawProfile, frame: number): HotLine {
-  const file = frameFile(raw, frame)
-  const line = frameLine(raw, frame, true) || null
-  return { name: frameName(raw, frame), file, line, selfNs: 0, selfShare: 0 }
-}
-
-function describe(raw: RawProfile, frame: number): string {
-  const name = frameName(raw, frame)
-  const file = frameFile(raw, frame)
-  if (isMissing(raw, frame) || file === '') return name
-  const line = frameLine(raw, frame, false)
-  return `${name} (${file}${line ? `:${line}` : ''})`
+  const { name, file, line } = frameShown(raw, frame, true)
+  return { name, file, line: line || null, selfNs: 0, selfShare: 0 }
 }
 
 function shorten(frames: string[]): string[] {

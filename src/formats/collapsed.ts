@@ -1,17 +1,15 @@
 /**
  * Collapsed stacks, one a line: `root;caller;leaf WEIGHT`, for flamegraph.pl, inferno and speedscope.
  *
- * A frame is `name (file:line)`; where children were followed the process comes first. The weight is a whole number of microseconds of the mode's time; what rounds
- * to none is left out. The format has no quoting of its own, so `;`, a backslash and control characters inside
- * a name are written as backslash escapes.
+ * A frame is `name (file:line)`; where children were followed the process comes first. The weight is a whole number of
+ * microseconds of the mode's time; what rounds to none is left out. The format has no quoting of its own, so `;`, a
+ * backslash and control characters inside a name are written as backslash escapes.
  */
 import type { RawProfile } from '../raw.js'
 import {
-  frameFile,
-  frameLine,
-  frameName,
+  frameShown,
   framesOf,
-  isMissing,
+  frameText,
   NO_PYTHON,
   processName,
   threadName,
@@ -21,7 +19,10 @@ import type { Described, FormatOptions } from './input.js'
 
 export function collapsed(raw: RawProfile, about: Described, options: FormatOptions): string {
   const { threads = false, lines = false } = options
-  const texts = Array.from(raw.frames.kind, (_, frame) => frameText(raw, frame, lines))
+  const texts = Array.from(raw.frames.kind, (_, frame) => {
+    const { name, file, line } = frameShown(raw, frame, lines)
+    return frameText({ name: escapeFrame(name), file: escapeFrame(file), line })
+  })
   const threadTexts = raw.threads.map((thread) => escapeFrame(threadName(thread)))
   const processTexts = raw.processes.map((process) => escapeFrame(processName(process)))
   const weights = weightColumn(raw.entries, about.mode)
@@ -42,15 +43,6 @@ export function collapsed(raw: RawProfile, about: Described, options: FormatOpti
     if (us > 0) out += `${text} ${us}\n`
   }
   return out
-}
-
-function frameText(raw: RawProfile, frame: number, lines: boolean): string {
-  const name = escapeFrame(frameName(raw, frame))
-  if (isMissing(raw, frame)) return name
-  const file = escapeFrame(frameFile(raw, frame))
-  if (file === '') return name
-  const line = frameLine(raw, frame, lines)
-  return `${name} (${file}${line ? `:${line}` : ''})`
 }
 
 /** Takes the meaning from characters that end a frame or a line. */

@@ -29,9 +29,27 @@ export function frameModule(raw: RawProfile, frame: number): string {
   return raw.strings[raw.frames.module[frame]!]!
 }
 
-/** Where the frame is: the line of its function, or with `lines` the one it was at. 0 when unknown. */
-export function frameLine(raw: RawProfile, frame: number, lines: boolean): number {
-  return (lines ? raw.frames.line : raw.frames.firstLine)[frame]!
+export interface ShownFrame {
+  name: string
+  file: string
+  line: number
+}
+
+/**
+ * What a text shows of a frame: its name, the file that names it, and where it is: the line of its function, or with
+ * `lines` the one it was at. An empty file and line 0 are unknown; of what is missing nothing is known.
+ */
+export function frameShown(raw: RawProfile, frame: number, lines: boolean): ShownFrame {
+  const name = frameName(raw, frame)
+  if (isMissing(raw, frame)) return { name, file: '', line: 0 }
+  const line = (lines ? raw.frames.line : raw.frames.firstLine)[frame]!
+  return { name, file: frameFile(raw, frame), line }
+}
+
+/** `name (file:line)`, as far as they are known. */
+export function frameText({ name, file, line }: ShownFrame): string {
+  if (file === '') return name
+  return `${name} (${file}${line ? `:${line}` : ''})`
 }
 
 export function threadName({ name, tid }: ProfiledThread): string {

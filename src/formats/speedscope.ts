@@ -3,17 +3,7 @@
  * ns of the mode's time, in order of time when the order was kept.
  */
 import type { RawEntries, RawProfile } from '../raw.js'
-import {
-  frameFile,
-  frameLine,
-  frameName,
-  framesOf,
-  isMissing,
-  NO_PYTHON,
-  processName,
-  threadName,
-  weightColumn,
-} from './frames.js'
+import { frameShown, framesOf, NO_PYTHON, processName, threadName, weightColumn } from './frames.js'
 import type { Described, FormatOptions } from './input.js'
 
 interface SpeedscopeFrame {
@@ -111,14 +101,9 @@ class FrameTable {
 }
 
 function describe(raw: RawProfile, frame: number, lines: boolean): SpeedscopeFrame {
-  const result: SpeedscopeFrame = { name: frameName(raw, frame) }
-  if (isMissing(raw, frame)) return result
-  result.file = frameFile(raw, frame)
-  const line = frameLine(raw, frame, lines)
-  if (line) result.line = line
-  const column = raw.frames.column[frame]!
-  if (lines && column) result.col = column
-  return result
+  const { name, file, line } = frameShown(raw, frame, lines)
+  const column = lines ? raw.frames.column[frame]! : 0
+  return { name, ...(file && { file }), ...(line && { line }), ...(column && { col: column }) }
 }
 
 interface Event {
