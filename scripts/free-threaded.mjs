@@ -105,6 +105,9 @@ function runs(command, args, cwd, log) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const asked = process.argv.slice(2).map((name) => name.replace(/t?$/, 't'))
+  const known = FREE_THREADED.map(({ version }) => version)
+  for (const name of asked.filter((name) => !known.includes(name)))
+    console.log(`skipped: CPython ${name}: not one of ${known.join(', ')}`)
   const wanted = FREE_THREADED.filter(({ version }) => asked.length === 0 || asked.includes(version))
   for (const problem of provideFreeThreaded(wanted)) console.log(`skipped: ${problem}`)
   for (const { version, command } of FREE_THREADED)

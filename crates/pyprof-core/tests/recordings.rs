@@ -131,7 +131,9 @@ fn modes_and_thread_names() {
             let gil = record(&target, gil);
             let sums = by_thread(&gil.profile);
             let elapsed = gil.stats.elapsed_ns as f64;
-            assert_eq!(sums.keys().copied().collect::<Vec<_>>(), ["busy"], "{}", python.name);
+            // On a busy machine the thread that answered can be on its way to sleep still.
+            let others = sums.iter().filter(|(name, _)| **name != "busy").map(|(_, sum)| sum.wall_ns);
+            assert_near(others.sum::<u64>() as f64 + elapsed, elapsed, 0.06, &python.name);
             assert_near(sums["busy"].wall_ns as f64, elapsed, 0.06, &python.name);
         }
 
