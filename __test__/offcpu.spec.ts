@@ -1,5 +1,5 @@
 /** `--offcpu` from the outside: blocked time from switch to switch, in streams, summaries and files. */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import test from 'ava'
@@ -9,6 +9,15 @@ import { decodeProfile } from './helpers/protobuf.js'
 import { PYTHONS, start } from './helpers/pythons.js'
 
 const python = PYTHONS.at(-1)
+/** Where a descriptor leads; it can be closed already. */
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return ''
+  }
+}
+
 const best = (await doctor()).engine
 const exact = python && best === 'exact' ? test.serial : test.skip
 
@@ -82,6 +91,37 @@ exact('top shows blocked time without being asked for idle threads', async (t) =
   t.true(last.sampler.offcpu)
   const nap = last.functions.find(({ name }: { name: string }) => name.endsWith('nap'))
   t.true(nap.overall.selfNs > 200e6, JSON.stringify(nap))
+})
+
+exact('more switches than there is time for are lost, counted and named', async (t) => {
+  const target = await start(t, python!, 'storm')
+  const rounds = () => target.stdout.split('round').length - 1
+  const pass = (count: number) => target.says(`round ${rounds() + count}\n`)
+  const pid = String(target.process.pid)
+  const recorder = cli(t, ['record', '--offcpu', '-nk', '-r', '50', '--json-summary', pid])
+  const measures = () => {
+    const fds = `/proc/${recorder.process.pid}/fd`
+    return readdirSync(fds).some((fd) => linkOf(`${fds}/${fd}`).includes('[perf_event]'))
+  }
+  while (!measures()) await pass(1)
+  for (let i = 0; i < 3; i++) {
+    await pass(1)
+    // It gets no CPU while thousands of stacks come.
+    recorder.process.kill('SIGSTOP')
+    await pass(2)
+    recorder.process.kill('SIGCONT')
+  }
+  await pass(2)
+  recorder.process.kill('SIGINT')
+  const { stdout, stderr, status } = await recorder.done
+  t.is(status, 0, stderr)
+  t.regex(stderr, /^engine exact, blocked time from switch to switch, [\d,]+ waits, lost interrupts [1-9]/m)
+  const { stats, functions } = JSON.parse(stdout)
+  t.true(stats.lostInterrupts > 1000, JSON.stringify(stats))
+  // What was not lost is right: there are no more waits than there were, and they took no longer.
+  const nap = functions.find(({ name }: { name: string }) => name.endsWith('nap'))
+  t.true(nap.waits >= 1000 && nap.waits <= rounds() * 1000, JSON.stringify(nap))
+  t.true(nap.blockedNs <= stats.elapsedNs, JSON.stringify(nap))
 })
 
 exact('without it nothing is measured', async (t) => {

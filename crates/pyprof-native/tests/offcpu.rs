@@ -272,6 +272,46 @@ fn record(target: &Target, options: Options, time: Duration) -> Recording {
 }
 
 #[test]
+fn switches_come_faster_than_looks() {
+    if !exact_works() {
+        return;
+    }
+    let script = "
+COUNT = 6000
+def nap(): time.sleep(0.0001)
+def naps():
+    start = time.perf_counter_ns()
+    for _ in range(COUNT): nap()
+    return time.perf_counter_ns() - start
+nap()
+ready()
+sys.stdin.readline()
+ready(COUNT, naps())
+wait()
+";
+    let _turn = turn();
+    let all = interpreters();
+    for interpreter in all.first().into_iter().chain(all.last()) {
+        let mut target = Target::python(interpreter, script);
+        // Ten looks a second; each switch brings up to 60 KiB of stack, so the buffers are full after 130.
+        let options = Options { rate: 10.0, ..options(true) };
+        let session = Session::start(target.pid, options, None).expect("it runs");
+        let answer = target.ask("go");
+        session.stop();
+        let [count, ns] = [0, 1].map(|index| answer[index].parse::<u64>().expect("a number"));
+        let recording = session.finish().expect("a recording");
+        let (seen, stats, name) = (sum(&recording.profile, "nap"), recording.stats, &interpreter.name);
+        println!("{name}: {} waits of {count} in {ns} ns, {stats:?}", seen.waits);
+        // A machine that is so busy that the sampler gets no CPU for long loses some, and says so.
+        assert!(stats.lost_interrupts * 10 < count, "{name}: {stats:?}");
+        // Every call leaves its CPU. If another thread takes that just before, its time can be over before it waits.
+        let known = seen.samples + stats.lost_interrupts >= count;
+        assert!(known && (count * 4 / 5..=count).contains(&seen.waits), "{name}: {seen:?}, {stats:?}");
+        assert!(blocked_ns(seen) <= ns, "{name}: {seen:?} in {ns} ns");
+    }
+}
+
+#[test]
 fn waiting_for_a_cpu_is_not_blocked() {
     if !exact_works() {
         return;

@@ -182,7 +182,7 @@ impl ProcessReader {
             if !self.read_once()? {
                 continue;
             }
-            if !self.lists_hold() {
+            if !self.lists_hold(&self.shared, &self.buf) {
                 self.relist()?;
             }
             let mut again = false;
@@ -204,6 +204,24 @@ impl ProcessReader {
             }
         }
         Ok(())
+    }
+
+    /// Looks at what all threads share, and at their stacks only if threads or interpreters came or went. What was
+    /// known of the code before is as of the last look of either kind.
+    pub fn look_at_shared(&mut self) -> io::Result<()> {
+        let (mut none, mut list) = (PieceList::default(), PieceList::default());
+        let mut shared = SharedFields::default();
+        let addresses: Vec<u64> = self.interpreters.iter().map(|(address, _)| *address).collect();
+        shared.plan(&self.layout, self.runtime, &addresses, &mut none, &mut list);
+        let mut buf = vec![0; list.bytes()];
+        if read_all(&*self.memory, &list, &mut buf)?.is_some() {
+            return self.look(|_| true);
+        }
+        for (address, fields) in &mut self.interpreters {
+            let before = Err(fields.code_generation);
+            *fields = shared.interpreter(&self.layout, self.runtime, *address, &buf, before);
+        }
+        if self.lists_hold(&shared, &buf) { Ok(()) } else { self.look(|_| true) }
     }
 
     /// A number that changes when threads or interpreters come or go.
@@ -311,10 +329,10 @@ impl ProcessReader {
         Ok(true)
     }
 
-    /// Compares the lists of interpreters and threads with what the last read says; true when nothing is new.
+    /// Compares the lists of interpreters and threads with what a read of the shared fields says; true when nothing is new.
     /// New threads and interpreters appear at the head of their lists, so the heads tell.
-    fn lists_hold(&self) -> bool {
-        let mut next = self.shared.first_interpreter(&self.layout, self.runtime, &self.buf);
+    fn lists_hold(&self, shared: &SharedFields, buf: &[u8]) -> bool {
+        let mut next = shared.first_interpreter(&self.layout, self.runtime, buf);
         for (index, (address, fields)) in self.interpreters.iter().enumerate() {
             if *address != next || self.heads.get(index).copied().unwrap_or(0) != fields.threads_head {
                 return false;

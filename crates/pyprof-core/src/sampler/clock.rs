@@ -9,7 +9,7 @@ use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
 use super::Control;
 
 /// Longest uninterrupted sleep, in ns: how long a request to stop can wait.
-const NAP: u64 = 20_000_000;
+pub const NAP: u64 = 20_000_000;
 
 /// `CLOCK_MONOTONIC` in ns.
 #[must_use]
@@ -106,9 +106,9 @@ pub enum Woken {
     Stopped,
 }
 
-/// Sleeps until `deadline`, or for a nap when that is far away. `spins`: looks at the clock all the time instead.
+/// Sleeps until `deadline`, or for `nap` ns when that is farther away. `spins`: looks at the clock all the time instead.
 #[must_use]
-pub fn sleep_until(deadline: u64, spins: bool, control: &Control) -> Woken {
+pub fn sleep_until(deadline: u64, nap: u64, spins: bool, control: &Control) -> Woken {
     if control.stop_requested() {
         return Woken::Stopped;
     }
@@ -122,7 +122,7 @@ pub fn sleep_until(deadline: u64, spins: bool, control: &Control) -> Woken {
         }
         return Woken::Due;
     }
-    let until = deadline.min(now + NAP);
+    let until = deadline.min(now + nap);
     let time = TimeSpec::from_duration(Duration::from_nanos(until));
     match clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &time) {
         Ok(_) if until == deadline => Woken::Due,

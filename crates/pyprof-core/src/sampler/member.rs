@@ -129,14 +129,7 @@ impl Member {
         let moment = Moment { time: now, wall: now - self.before };
         self.before = now;
         // Before the look, so that their code objects are named by what is known after them.
-        self.interrupts.clear();
-        if let Some(probe) = &mut self.probe {
-            probe.interrupts(&self.process, &mut self.interrupts);
-            let (lost, unmerged) = (probe.lost(), probe.unmerged());
-            stats.lost_interrupts += lost - self.counted.0;
-            stats.unmerged += unmerged - self.counted.1;
-            self.counted = (lost, unmerged);
-        }
+        self.gather(stats);
         self.look(now, options, sink, stats)?;
         let looks = std::mem::take(&mut self.looks);
         if self.listing != self.process.reader.listing() || looks.iter().any(|look| !self.knows(look)) {
@@ -145,11 +138,7 @@ impl Member {
             self.refresh_names(now, sink);
             self.find_others(options, now, sink);
         }
-        for interrupt in std::mem::take(&mut self.interrupts) {
-            self.take(interrupt, (now, start), sink, stats);
-        }
-        self.count_waits((now, start), false, stats);
-        self.add_named(options, sink, stats);
+        self.take_all((now, start), options, sink, stats);
         for look in &looks {
             self.add(look, moment, options, sink, stats);
         }

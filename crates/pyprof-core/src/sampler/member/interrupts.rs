@@ -12,6 +12,48 @@ use crate::sampler::{Options, Stats};
 const MAX_UNNAMED: usize = 1 << 16;
 
 impl Member {
+    /// Between two samples, which can be far apart: adds what the engine has brought meanwhile, before its buffers are
+    /// full and before the code that ran is gone.
+    pub fn drain(&mut self, (now, start): (u64, u64), options: &Options, sink: &mut Sink, stats: &mut Stats) {
+        self.gather(stats);
+        if self.interrupts.is_empty() {
+            return;
+        }
+        // After the interrupts: code is named by what is known after them. That the process is gone shows in the next
+        // look.
+        let _ = self.process.reader.look_at_shared();
+        if self.listing != self.process.reader.listing() {
+            self.meet(now, options, sink);
+        }
+        self.take_all((now, start), options, sink, stats);
+    }
+
+    /// What the engine brings: it is in `self.interrupts`.
+    pub(super) fn gather(&mut self, stats: &mut Stats) {
+        self.interrupts.clear();
+        let Some(probe) = &mut self.probe else { return };
+        probe.interrupts(&self.process, &mut self.interrupts);
+        let (lost, unmerged) = (probe.lost(), probe.unmerged());
+        stats.lost_interrupts += lost - self.counted.0;
+        stats.unmerged += unmerged - self.counted.1;
+        self.counted = (lost, unmerged);
+    }
+
+    /// Adds all of that.
+    pub(super) fn take_all(
+        &mut self,
+        (now, start): (u64, u64),
+        options: &Options,
+        sink: &mut Sink,
+        stats: &mut Stats,
+    ) {
+        for interrupt in std::mem::take(&mut self.interrupts) {
+            self.take(interrupt, (now, start), sink, stats);
+        }
+        self.count_waits((now, start), false, stats);
+        self.add_named(options, sink, stats);
+    }
+
     /// What the engine tells. `now`, `start`: see [`Member::sample`].
     pub(super) fn take(
         &mut self,

@@ -152,10 +152,8 @@ impl Member {
         if self.offcpu.is_none() {
             return;
         }
-        self.interrupts.clear();
-        if let Some(probe) = &mut self.probe {
-            probe.interrupts(&self.process, &mut self.interrupts);
-        }
+        self.gather(stats);
+        let _ = self.process.reader.look_at_shared();
         for interrupt in std::mem::take(&mut self.interrupts) {
             if interrupt.time_ns <= start + now {
                 self.take(interrupt, (now, start), sink, stats);
