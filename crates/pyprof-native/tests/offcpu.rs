@@ -312,6 +312,43 @@ wait()
 }
 
 #[test]
+fn functions_that_are_gone_before_the_next_look_have_their_own_names() {
+    const COUNT: usize = 100;
+    if !exact_works() {
+        return;
+    }
+    let script = "
+import time as clock
+def naps(kind):
+    for i in range(100):
+        # Of nobody's globals, so that it is freed at once.
+        space = {}
+        exec(f'def {kind}_{i}_(sleep): sleep(0.003)', {}, space)
+        space.pop(f'{kind}_{i}_')(clock.sleep)
+naps('first')
+ready()
+sys.stdin.readline()
+naps('nap')
+ready()
+wait()
+";
+    let _turn = turn();
+    for interpreter in interpreters() {
+        let mut target = Target::python(&interpreter, script);
+        let options = Options { rate: 10.0, ..options(false) };
+        let session = Session::start(target.pid, options, None).expect("it runs");
+        target.ask("go");
+        session.stop();
+        let recording = session.finish().expect("a recording");
+        let waits = |i: usize| sum(&recording.profile, &format!("nap_{i}_")).waits;
+        let right = (0..COUNT).filter(|i| waits(*i) == 1).count();
+        println!("{}: {right} of {COUNT}", interpreter.name);
+        // Where the sampler gets no CPU for some ms, the next function can have the place already.
+        assert!(right * 5 >= COUNT * 4, "{}: {right} of {COUNT}", interpreter.name);
+    }
+}
+
+#[test]
 fn waiting_for_a_cpu_is_not_blocked() {
     if !exact_works() {
         return;
