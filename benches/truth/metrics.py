@@ -10,8 +10,8 @@ TREE_LEVELS = 6
 # A hundred rows are judged at a time: what happens less often than this is no chance.
 CHANCE = 0.001
 EXAMPLES = 5
-# Share of stacks with a caller on a wrong line, where generators take steps of microseconds.
-GENERATOR_LINES = 0.05
+# Share of stacks with a caller on a wrong line, where native code lets generators run on (3.11).
+GENERATOR_LINES = 0.005
 
 
 def row(target, rate, seconds, recordings, truth):

@@ -36,13 +36,14 @@ pub fn length(memory: &dyn RemoteMemory, layout: &Layout, code: u64) -> io::Resu
     Ok(memory.read_u64(code.wrapping_add(layout.objects.ob_size))?.saturating_mul(2))
 }
 
-/// Whether `instruction` is one of `code`, in the object or in a thread's copy.
-pub fn holds(memory: &dyn RemoteMemory, layout: &Layout, code: u64, instruction: u64) -> bool {
-    let Some(start) = layout.code.instructions else { return false };
-    let Ok(length) = length(memory, layout, code) else { return false };
-    let inside = |start: u64| instruction.wrapping_sub(start) < length;
-    inside(code.wrapping_add(start))
-        || copies(memory, layout, code).is_ok_and(|copies| copies.into_iter().any(inside))
+/// Where the instructions of `code` begin among which `instruction` is, in the object or in a thread's copy, and how
+/// many bytes they have; `None` when it is none of them.
+pub fn around(memory: &dyn RemoteMemory, layout: &Layout, code: u64, instruction: u64) -> Option<(u64, u64)> {
+    let length = length(memory, layout, code).ok()?;
+    let inside = |start: &u64| instruction.wrapping_sub(*start) < length;
+    let own = Some(code.wrapping_add(layout.code.instructions?)).filter(inside);
+    let start = own.or_else(|| copies(memory, layout, code).ok()?.into_iter().find(inside))?;
+    Some((start, length))
 }
 
 #[cfg(test)]
@@ -88,7 +89,7 @@ mod tests {
             (0x3_0014, false),
             (0, false),
         ] {
-            assert_eq!(holds(&memory, &layout, CODE, instruction), yes, "{instruction:#x}");
+            assert_eq!(around(&memory, &layout, CODE, instruction).is_some(), yes, "{instruction:#x}");
         }
     }
 

@@ -15,6 +15,7 @@ pub mod locals;
 pub mod locate;
 pub mod located;
 pub mod objects;
+pub mod opcodes;
 pub mod reader;
 pub mod shared;
 pub mod stack;

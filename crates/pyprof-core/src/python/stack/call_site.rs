@@ -9,73 +9,263 @@ use crate::memory::RemoteMemory;
 use crate::python::bytecode;
 use crate::python::frame::{RawFrame, word};
 use crate::python::layout::Layout;
+use crate::python::opcodes;
 
 use super::named_call;
-
-/// Where the version lies, seen from the frame's instruction: that is the call itself from 3.13 on, and its last
-/// cache entry before (3.12 has three of 2 bytes, 3.11 four; the version is the second and third).
-fn version_at(layout: &Layout, instruction: u64) -> u64 {
-    match layout.version {
-        (3, 11) => instruction.wrapping_sub(4),
-        (3, 12) => instruction.wrapping_sub(2),
-        _ => instruction.wrapping_add(4),
-    }
-}
 
 /// `func_code` and `func_version` in `PyFunctionObject` (3.11, `Include/cpython/funcobject.h`).
 const FUNC_CODE_3_11: u64 = 48;
 const FUNC_VERSION_3_11: u64 = 128;
 
-/// How far from its call, in bytes, a caller may be by the time it is read.
-const REACH: i64 = 24;
+/// Longest code that is searched, in bytes.
+const MAX_CODE: u64 = 1 << 18;
+/// Most bytes that a frame in a call stands behind the call: `LOAD_ATTR` of 3.12 has nine caches.
+const BEHIND: u64 = 18;
+/// What has fewer bytes of code is a trampoline, as under each `__init__` (`_Py_InitCleanup`, `Objects/codeobject.c`,
+/// 3.13+): the interpreter has put the callee on top of it.
+const SMALLEST_CALLER: u64 = 16;
+/// From a call on, where its version is: `_PyCallCache` has a counter of two bytes before it.
+const VERSION_AFTER: u64 = 4;
 
-/// Where `caller` calls the function of `callee`: the call that it is in, one that it has just made, or one that
-/// it is about to make again. The thread runs on between the reading of its top and that of the caller, so a short
-/// callee can have returned, and even the caller can have been called anew.
-///
-/// The result is an instruction as the caller's frame has it during that call.
-#[must_use]
-pub fn find(memory: &dyn RemoteMemory, layout: &Layout, caller: &RawFrame, callee: &RawFrame) -> Option<u64> {
-    if layout.code.bytecode_and_names.is_some() {
-        return named_call::find(memory, layout, caller, callee);
-    }
-    let version = function_version(memory, layout, callee)?;
-    if !lies_in_its_code(memory, layout, caller) {
-        return None;
-    }
-    let mut bytes = [0; 2 * REACH as usize + 4];
-    let start = version_at(layout, caller.instruction).wrapping_sub(REACH as u64);
-    memory.read_exact(start, &mut bytes).ok()?;
-    let names = |distance: &i64| {
-        let at = (REACH + distance) as usize;
-        bytes[at..at + 4] == version.to_le_bytes()
-    };
-    let steps = || (2..=REACH).step_by(2);
-    let distance = std::iter::once(0).chain(steps().map(|step| -step)).chain(steps()).find(names)?;
-    Some(caller.instruction.wrapping_add_signed(distance))
+/// What the code of a caller says of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// The call is made at this instruction (as the caller's frame has it meanwhile)
+    At(u64),
+    /// It is not made where the caller stands
+    Elsewhere,
+    /// It can be made there
+    Open,
 }
 
-/// The version of the function that `callee` runs; `None` where it has none (yet).
-fn function_version(memory: &dyn RemoteMemory, layout: &Layout, callee: &RawFrame) -> Option<u32> {
-    let version = match layout.code.version {
-        Some(offset) => memory.read_u32(callee.code.wrapping_add(offset)).ok()?,
-        None if callee.function != 0 => {
-            let mut bytes = [0; (FUNC_VERSION_3_11 - FUNC_CODE_3_11) as usize + 8];
-            memory.read_exact(callee.function.wrapping_add(FUNC_CODE_3_11), &mut bytes).ok()?;
-            // A frame that is being pushed has its function before its code; a function that has been freed
-            // leaves its place to another.
-            if word(&bytes, 0)? != callee.code {
-                return None;
-            }
-            word(&bytes, FUNC_VERSION_3_11 - FUNC_CODE_3_11)? as u32
+/// Reads the code of callers.
+pub struct CallSites<'a> {
+    memory: &'a dyn RemoteMemory,
+    layout: &'a Layout,
+}
+
+/// What a caller stands at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// A call of the Python function of that version, or of another one after all
+    Call(u32),
+    /// `SEND` or `FOR_ITER`
+    Resumption,
+    /// What can run a Python function and does not tell which one
+    Open,
+    /// What cannot: the caller has moved on
+    NoCall,
+}
+
+impl<'a> CallSites<'a> {
+    /// Of this process.
+    #[must_use]
+    pub fn new(memory: &'a dyn RemoteMemory, layout: &'a Layout) -> Self {
+        Self { memory, layout }
+    }
+
+    /// Where `caller` calls the function of `callee` (no generator that runs on) without native code in between: the call
+    /// that it is in, else the nearest in its code. The thread runs on between the reading of its top and that of the
+    /// caller, so a short callee can have returned, and even the caller can have been called anew.
+    #[must_use]
+    pub fn call(&self, caller: &RawFrame, callee: &RawFrame) -> Answer {
+        if self.layout.code.bytecode_and_names.is_some() {
+            return named_call::find(self.memory, self.layout, caller, callee)
+                .map_or(Answer::Open, Answer::At);
         }
-        None => return None,
-    };
-    (version != 0).then_some(version)
+        let Some(place) = self.place(caller) else { return Answer::Open };
+        if place == Place::Open {
+            return Answer::Open;
+        }
+        let version = self.function_version(callee);
+        // A call that expects one function can meet another. But a generator is made within some nanoseconds: where the
+        // code names another callee, that one ran a moment before.
+        let other = matches!(place, Place::Call(_)) && !self.makes_generator(callee);
+        let otherwise = if other { Answer::Open } else { Answer::Elsewhere };
+        match version {
+            Some(version) if place == Place::Call(version) => Answer::At(caller.instruction),
+            Some(version) => self.search(caller, version).map_or(otherwise, Answer::At),
+            None => otherwise,
+        }
+    }
+
+    /// Whether `caller` stands where it lets a generator run on; `None` where its code does not tell.
+    #[must_use]
+    pub fn resumes(&self, caller: &RawFrame) -> Option<bool> {
+        match self.place(caller)? {
+            Place::Resumption => Some(true),
+            Place::Call(_) | Place::NoCall => Some(false),
+            Place::Open => None,
+        }
+    }
+
+    fn makes_generator(&self, callee: &RawFrame) -> bool {
+        let flags = self.memory.read_u32(callee.code.wrapping_add(self.layout.code.flags));
+        flags.is_ok_and(|flags| flags & named_call::RUN_LATER != 0)
+    }
+
+    fn place(&self, caller: &RawFrame) -> Option<Place> {
+        let opcodes = opcodes::of(self.layout.version)?;
+        // While a frame is being pushed it has its new code already and still the instruction of what lay there before.
+        let (_, length) = bytecode::around(self.memory, self.layout, caller.code, caller.instruction)?;
+        if length < SMALLEST_CALLER {
+            return Some(Place::Open);
+        }
+        let mut bytes = [0; BEHIND as usize + 8];
+        self.memory.read_exact(caller.instruction.wrapping_sub(BEHIND), &mut bytes).ok()?;
+        let start = |caches: u64| (BEHIND - if opcodes.stands_behind { 2 * caches } else { 0 }) as usize;
+        let opcode = |caches: u64| bytes[start(caches)];
+        let call = start(opcodes.call_caches);
+        if opcodes.python_calls.contains(&bytes[call]) {
+            let version =
+                bytes[call + VERSION_AFTER as usize..].first_chunk().map(|four| u32::from_le_bytes(*four))?;
+            return Some(Place::Call(version));
+        }
+        if opcodes.resumptions.contains(&opcode(opcodes.resumption_caches)) {
+            return Some(Place::Resumption);
+        }
+        let special = |caches: u64| opcode(caches) >= opcodes.special_from;
+        let open = opcodes.open.iter().any(|&(open, caches)| opcode(caches.into()) == open)
+            || [0, opcodes.resumption_caches, opcodes.call_caches].into_iter().any(special);
+        Some(if open { Place::Open } else { Place::NoCall })
+    }
+
+    /// The specialised call of the function of this version that is nearest to where the caller stands.
+    fn search(&self, caller: &RawFrame, version: u32) -> Option<u64> {
+        let opcodes = opcodes::of(self.layout.version)?;
+        let (start, length) = bytecode::around(self.memory, self.layout, caller.code, caller.instruction)?;
+        let code = self.memory.read_vec(start, length.min(MAX_CODE) as usize).ok()?;
+        let behind = if opcodes.stands_behind { 2 * opcodes.call_caches } else { 0 };
+        let units = code.chunks_exact(2).enumerate();
+        let calls = units.filter(|(_, unit)| opcodes.python_calls.contains(&unit[0])).map(|(at, _)| at * 2);
+        let of_version = calls.filter(|at| {
+            code.get(at + VERSION_AFTER as usize..)
+                .is_some_and(|caches| caches.starts_with(&version.to_le_bytes()))
+        });
+        of_version.map(|at| start + at as u64 + behind).min_by_key(|site| site.abs_diff(caller.instruction))
+    }
+
+    /// The version of the function that `callee` runs; `None` where it has none (yet).
+    fn function_version(&self, callee: &RawFrame) -> Option<u32> {
+        let version = match self.layout.code.version {
+            Some(offset) => self.memory.read_u32(callee.code.wrapping_add(offset)).ok()?,
+            None if callee.function != 0 => {
+                let mut bytes = [0; (FUNC_VERSION_3_11 - FUNC_CODE_3_11) as usize + 8];
+                self.memory.read_exact(callee.function.wrapping_add(FUNC_CODE_3_11), &mut bytes).ok()?;
+                // A frame that is being pushed has its function before its code; a function that has been freed
+                // leaves its place to another.
+                if word(&bytes, 0)? != callee.code {
+                    return None;
+                }
+                word(&bytes, FUNC_VERSION_3_11 - FUNC_CODE_3_11)? as u32
+            }
+            None => return None,
+        };
+        (version != 0).then_some(version)
+    }
 }
 
-/// Whether a frame's instruction belongs to its code. While a frame is being pushed it has its new code already
-/// and still the instruction of what lay there before.
-fn lies_in_its_code(memory: &dyn RemoteMemory, layout: &Layout, frame: &RawFrame) -> bool {
-    bytecode::holds(memory, layout, frame.code, frame.instruction)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::python::frame::FrameDecoder;
+    use crate::python::layout::all_tables;
+    use crate::testing::FakeMemory;
+
+    const CALLER: u64 = 0x1_0000;
+    const CALLEE: u64 = 0x2_0000;
+    // Of 3.14: `CALL_PY_EXACT_ARGS`, `CALL_BUILTIN_O`, `SEND_GEN`, `LOAD_FAST`, `CALL`
+    const PY_CALL: u8 = 161;
+    const C_CALL: u8 = 149;
+    const SEND: u8 = 197;
+    const LOAD: u8 = 84;
+    const ANY_CALL: u8 = 52;
+
+    /// A caller with two calls of Python functions, one of C, and a `SEND`, and a callee whose version is `version`.
+    fn code(layout: &Layout, version: u32, flags: u32) -> FakeMemory {
+        let call = |opcode: u8, version: u32| {
+            let mut bytes = vec![opcode, 1, 0, 0];
+            bytes.extend(version.to_le_bytes());
+            bytes
+        };
+        let code = [
+            vec![LOAD, 0, LOAD, 0],
+            call(PY_CALL, 7),
+            call(C_CALL, 0),
+            vec![SEND, 3, 0, 0],
+            vec![LOAD, 0],
+            call(PY_CALL, 8),
+            call(ANY_CALL, 0),
+        ]
+        .concat();
+        let start = layout.code.instructions.unwrap() as usize;
+        let mut caller = vec![0; start];
+        caller[layout.objects.ob_size as usize] = (code.len() / 2) as u8;
+        caller.extend(code);
+        caller.extend([0; 32]);
+        let mut callee = vec![0; start];
+        let mut put =
+            |at: u64, value: u32| callee[at as usize..at as usize + 4].copy_from_slice(&value.to_le_bytes());
+        put(layout.code.version.unwrap(), version);
+        put(layout.code.flags, flags);
+        let mut memory = FakeMemory::default();
+        memory.map(CALLER, caller);
+        memory.map(CALLEE, callee);
+        memory
+    }
+
+    fn ask(version: u32, flags: u32, at: u64) -> (Answer, Option<bool>) {
+        let layout = all_tables().swap_remove(5);
+        assert_eq!(layout.version, (3, 14));
+        let memory = code(&layout, version, flags);
+        let decoder = FrameDecoder::new(&layout);
+        let start = CALLER + layout.code.instructions.unwrap();
+        let frame = |code: u64, instruction: u64| {
+            let mut bytes = vec![0; decoder.prefix()];
+            let mut put = |at: u64, value: u64| {
+                bytes[at as usize..at as usize + 8].copy_from_slice(&value.to_le_bytes());
+            };
+            put(layout.frame.code, code);
+            put(layout.frame.instruction, instruction);
+            decoder.decode(0x3_0000, &bytes).unwrap()
+        };
+        let caller = frame(CALLER, start + at);
+        let sites = CallSites::new(&memory, &layout);
+        let answer = match sites.call(&caller, &frame(CALLEE, 0)) {
+            Answer::At(site) => Answer::At(site - start),
+            other => other,
+        };
+        (answer, sites.resumes(&caller))
+    }
+
+    #[test]
+    fn a_call_is_where_the_code_names_the_callee() {
+        for (version, at, answer) in [
+            (7, 4, Answer::At(4)),
+            (7, 0, Answer::At(4)),
+            (7, 24, Answer::At(4)),
+            (8, 12, Answer::At(26)),
+            (8, 20, Answer::At(26)),
+            // A site that expects another function can still have met this one; a C function's cannot.
+            (9, 4, Answer::Open),
+            (9, 12, Answer::Elsewhere),
+            (9, 0, Answer::Elsewhere),
+            // What is not specialised can call anything, whatever is called elsewhere.
+            (7, 34, Answer::Open),
+            (0, 0, Answer::Elsewhere),
+            // Not in its code
+            (7, 2000, Answer::Open),
+        ] {
+            assert_eq!(ask(version, 0, at).0, answer, "version {version} at {at}");
+        }
+        assert_eq!(ask(9, named_call::RUN_LATER, 4).0, Answer::Elsewhere, "making a generator takes no time");
+    }
+
+    #[test]
+    fn generators_run_on_at_send_and_for_iter_only() {
+        for (at, resumes) in [(20, Some(true)), (0, Some(false)), (4, Some(false)), (34, None), (2000, None)]
+        {
+            assert_eq!(ask(1, 0, at).1, resumes, "at {at}");
+        }
+    }
 }

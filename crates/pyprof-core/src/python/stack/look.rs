@@ -201,11 +201,14 @@ impl Look<'_> {
         let both = chain.iter().zip(other);
         let shared = both.take_while(|(one, two)| one.is_same_call(two) && self.in_use(one)).count();
         for (index, frame) in chain[..shared].iter().enumerate() {
-            let still = if across {
-                *frame == other[index] && self.before(frame).is_none_or(|before| before == *frame)
-            } else {
-                self.still(frame)
-            };
+            // What was copied once only has its second moment in the look before.
+            if self.rests(frame.address) {
+                if self.before(frame) != Some(*frame) || *frame != other[index] {
+                    return index;
+                }
+                continue;
+            }
+            let still = if across { *frame == other[index] } else { self.still(frame) };
             if !still {
                 return if self.stays(frame) { index + 1 } else { index };
             }

@@ -15,7 +15,7 @@ const MAX_CODE: u64 = 1 << 18;
 const MAX_NAMES: u64 = 1 << 12;
 /// `CO_GENERATOR`, `CO_COROUTINE`, `CO_ASYNC_GENERATOR` (`Include/code.h`): a call of one makes it, and something else
 /// runs it.
-const RUN_LATER: u32 = 0x20 | 0x80 | 0x200;
+pub const RUN_LATER: u32 = 0x20 | 0x80 | 0x200;
 
 /// The call in the code of `caller` that goes by the name of `callee` or hands it on: the one that it is in, else the
 /// last before, else the last of all. The result is an instruction as the caller's frame has it during that call.

@@ -8,9 +8,10 @@
 
 use rustc_hash::FxHashMap;
 
+use super::call_site::{Answer, CallSites};
 use super::look::Look;
 use super::pairs::{ANYWHERE, Call, Pairs};
-use super::prove::{AskSite, Proof};
+use super::prove::Proof;
 use crate::python::frame::RawFrame;
 
 /// More frame objects than this are forgotten, all at once.
@@ -112,13 +113,13 @@ pub fn prove(
     certain: usize,
     homes: &Homes,
     pairs: &mut Pairs,
-    ask: &mut AskSite<'_>,
+    sites: &CallSites<'_>,
 ) -> Proof {
     let seen = |pair: &[RawFrame]| {
         homes.owns(&pair[0]) && homes.owns(&pair[1]) && pairs.proven(anywhere(&pair[0], &pair[1]))
     };
     let links = certain > 0 && chain[certain - 1..].windows(2).all(seen);
-    if links && settle_lines(look, chain, pairs, ask) == chain.len() {
+    if links && settle_lines(look, chain, pairs, sites) == chain.len() {
         Proof::Complete
     } else {
         Proof::Missing
@@ -131,14 +132,14 @@ pub fn settle_lines(
     look: &Look<'_>,
     chain: &mut [RawFrame],
     pairs: &mut Pairs,
-    ask: &mut AskSite<'_>,
+    sites: &CallSites<'_>,
 ) -> usize {
     for index in 1..chain.len() {
         let (caller, callee) = (chain[index - 1], chain[index]);
         if look.rests(caller.address) && look.surrounds(&caller, &callee) {
             continue;
         }
-        let Some(site) = site(&caller, &callee, pairs, ask) else { return index };
+        let Some(site) = site(&caller, &callee, pairs, sites) else { return index };
         chain[index - 1].instruction = site;
     }
     chain.len()
@@ -147,13 +148,13 @@ pub fn settle_lines(
 /// Where the caller makes the call. A call by the callee's name is one, wherever else the caller may be by now. What
 /// has another name (a method that an operator calls, an alias) or is run by something else (a generator) is called
 /// where the caller has stood still around it, often.
-fn site(caller: &RawFrame, callee: &RawFrame, pairs: &mut Pairs, ask: &mut AskSite<'_>) -> Option<u64> {
+fn site(caller: &RawFrame, callee: &RawFrame, pairs: &mut Pairs, sites: &CallSites<'_>) -> Option<u64> {
     let call = Call { instruction: caller.instruction, ..anywhere(caller, callee) };
     if let Some(site) = pairs.named_site(call) {
         return Some(site);
     }
     if pairs.worth_asking(call)
-        && let Some(site) = ask(caller, callee)
+        && let Answer::At(site) = sites.call(caller, callee)
     {
         pairs.name_site(call, site);
         return Some(site);

@@ -1,6 +1,6 @@
 //! Which call sites have been seen to call which functions: the proof for the part of a stack that was moving.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// A call is proven once it was certain this often...
 const MIN_SEEN: u32 = 3;
@@ -39,6 +39,12 @@ pub struct Pairs {
     /// The callees of call sites that tell them, and the sites of caller and callee
     own: FxHashMap<(u64, u64), u64>,
     told: FxHashMap<(u64, u64), u64>,
+    /// Calls that are not made where the caller stands: the code itself says so
+    ruled_out: FxHashSet<Call>,
+    /// Whether generators are let run on at a caller's instruction
+    resumes: FxHashMap<(u64, u64), bool>,
+    /// The only such place of a caller for a generator; `None` where there are several
+    resumptions: FxHashMap<(u64, u64), Option<u64>>,
     /// Bytes of a function's frame
     sizes: FxHashMap<u64, u64>,
 }
@@ -129,6 +135,51 @@ impl Pairs {
         self.own.contains_key(&(call.caller, call.instruction))
     }
 
+    /// The caller cannot be in that call where it stands.
+    pub fn rule_out(&mut self, call: Call) {
+        if self.ruled_out.len() >= MAX_CALLS {
+            self.ruled_out.clear();
+        }
+        self.ruled_out.insert(call);
+    }
+
+    /// See [`Pairs::rule_out`].
+    #[must_use]
+    pub fn is_ruled_out(&self, call: Call) -> bool {
+        self.ruled_out.contains(&call)
+    }
+
+    /// Remembers whether the caller lets generators run on where it stands.
+    pub fn learn_resumes(&mut self, call: Call, yes: bool) {
+        if self.resumes.len() >= MAX_CALLS {
+            self.resumes.clear();
+        }
+        self.resumes.insert((call.caller, call.instruction), yes);
+    }
+
+    /// See [`Pairs::learn_resumes`].
+    #[must_use]
+    pub fn resumes(&self, call: Call) -> Option<bool> {
+        self.resumes.get(&(call.caller, call.instruction)).copied()
+    }
+
+    /// The caller stands where it lets the callee, a generator, run on.
+    pub fn learn_resumption(&mut self, call: Call) {
+        if self.resumptions.len() >= MAX_CALLS {
+            self.resumptions.clear();
+        }
+        let only = self.resumptions.entry((call.caller, call.callee)).or_insert(Some(call.instruction));
+        if *only != Some(call.instruction) {
+            *only = None;
+        }
+    }
+
+    /// Where the caller lets the callee run on, if that is one place.
+    #[must_use]
+    pub fn only_resumption(&self, call: Call) -> Option<u64> {
+        self.resumptions.get(&(call.caller, call.callee)).copied().flatten()
+    }
+
     /// Forgets everything: the addresses of code objects mean something else now.
     pub fn clear(&mut self) {
         self.seen.clear();
@@ -138,6 +189,9 @@ impl Pairs {
         self.named.clear();
         self.own.clear();
         self.told.clear();
+        self.ruled_out.clear();
+        self.resumes.clear();
+        self.resumptions.clear();
         self.sizes.clear();
     }
 

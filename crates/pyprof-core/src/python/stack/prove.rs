@@ -6,6 +6,7 @@
 //! and the tops are asked where that cannot. A chain of frames is believed from its root on as far as every frame stands the same in
 //! both copies; above that, each caller-callee pair must be one that was certain, often, before.
 
+use super::call_site::{Answer, CallSites};
 use super::climb::{SizeOf, climb};
 use super::look::{Look, Walk};
 use super::objects::{self, Homes};
@@ -80,21 +81,21 @@ impl Prover {
     /// Finds the stack that this look shows, see [`Prover::last`]. Learns what is certain.
     ///
     /// `base`: so many frames of the last whole stack, from the root on, are byte for byte as they were.
-    /// `ask` looks at a call site itself; it is asked seldom.
+    /// `sites` looks at a call site itself; it is asked seldom.
     pub fn prove(
         &mut self,
         look: &Look<'_>,
         base: usize,
         pairs: &mut Pairs,
-        ask: &mut AskSite<'_>,
+        sites: &CallSites<'_>,
         size_of: &mut SizeOf<'_>,
     ) -> Verdict {
         let mut last_good = std::mem::take(&mut self.last_good);
         let mut known = base.min(last_good.len());
-        let mut found = self.prove_above(look, &last_good, known, pairs, ask, size_of);
+        let mut found = self.prove_above(look, &last_good, known, pairs, sites, size_of);
         if matches!(found, Found::NoBase) {
             known = 0;
-            found = self.prove_above(look, &last_good, known, pairs, ask, size_of);
+            found = self.prove_above(look, &last_good, known, pairs, sites, size_of);
         }
         let verdict = match found {
             Found::Whole(index, still) => {
@@ -121,7 +122,7 @@ impl Prover {
         last_good: &[RawFrame],
         base: usize,
         pairs: &mut Pairs,
-        ask: &mut AskSite<'_>,
+        sites: &CallSites<'_>,
         size_of: &mut SizeOf<'_>,
     ) -> Found {
         let (base, above) = last_good.split_at(base);
@@ -161,9 +162,9 @@ impl Prover {
             let proof = if !ends[index] {
                 Proof::Missing
             } else if objects {
-                objects::prove(look, &mut self.chains[index], certain[index], &self.homes, pairs, ask)
+                objects::prove(look, &mut self.chains[index], certain[index], &self.homes, pairs, sites)
             } else {
-                prove_calls(look, &mut self.chains[index], certain[index], pairs, ask)
+                prove_calls(look, &mut self.chains[index], certain[index], pairs, sites)
             };
             match proof {
                 Proof::Complete => {
@@ -190,9 +191,9 @@ impl Prover {
         self.rest.extend_from_slice(base);
         self.rest.extend_from_slice(rest);
         let settled = if objects {
-            objects::settle_lines(look, &mut self.rest, pairs, ask)
+            objects::settle_lines(look, &mut self.rest, pairs, sites)
         } else {
-            settle_lines(look, &mut self.rest, pairs, ask)
+            settle_lines(look, &mut self.rest, pairs, sites)
         };
         self.rest.truncate(settled);
         Found::Cut
@@ -324,9 +325,6 @@ fn learn(base: &[RawFrame], certain: &[RawFrame], pairs: &mut Pairs) {
     }
 }
 
-/// Asks a call site: where the first frame calls the function of the second, see [`super::call_site::find`].
-pub type AskSite<'a> = dyn FnMut(&RawFrame, &RawFrame) -> Option<u64> + 'a;
-
 /// Whether every call from the first frame above the base that is not certain on has been proven by earlier looks, or is
 /// now by the call site itself. Callers that had moved on are put back to where they made the call.
 fn prove_calls(
@@ -334,7 +332,7 @@ fn prove_calls(
     chain: &mut [RawFrame],
     certain: usize,
     pairs: &mut Pairs,
-    ask: &mut AskSite<'_>,
+    sites: &CallSites<'_>,
 ) -> Proof {
     if certain == 0 && look.base.is_empty() || certain < chain.len() && !look.steady {
         return Proof::Missing;
@@ -348,7 +346,7 @@ fn prove_calls(
         if let Some(at) = caller_at {
             if index >= certain || !look.rests(chain[at].address) {
                 let how = How { certain: index < certain, direct: at + 1 == index && !callee.is_entry };
-                let Some(site) = prove_call(&chain[at], &callee, how, pairs, ask) else {
+                let Some(site) = prove_call(&chain[at], &callee, how, pairs, sites) else {
                     return Proof::Missing;
                 };
                 chain[at].instruction = site;
@@ -357,7 +355,7 @@ fn prove_calls(
             let direct =
                 index == 0 && !callee.is_entry && look.base.last().is_some_and(|last| !last.is_marker());
             let how = How { certain: false, direct };
-            let Some(site) = prove_call(&caller, &callee, how, pairs, ask) else { return Proof::Missing };
+            let Some(site) = prove_call(&caller, &callee, how, pairs, sites) else { return Proof::Missing };
             if site != caller.instruction {
                 return Proof::BaseMoved;
             }
@@ -369,7 +367,7 @@ fn prove_calls(
 
 /// Of a stack that was cut, puts callers back as [`prove_calls`] does. The result is how many frames from the root on
 /// are left whose calls are known.
-fn settle_lines(look: &Look<'_>, stack: &mut [RawFrame], pairs: &mut Pairs, ask: &mut AskSite<'_>) -> usize {
+fn settle_lines(look: &Look<'_>, stack: &mut [RawFrame], pairs: &mut Pairs, sites: &CallSites<'_>) -> usize {
     let mut caller_at: Option<usize> = None;
     for index in 0..stack.len() {
         if stack[index].is_marker() {
@@ -378,7 +376,7 @@ fn settle_lines(look: &Look<'_>, stack: &mut [RawFrame], pairs: &mut Pairs, ask:
         if let Some(at) = caller_at.filter(|at| !look.rests(stack[*at].address)) {
             let callee = stack[index];
             let how = How { certain: true, direct: at + 1 == index && !callee.is_entry };
-            let Some(site) = prove_call(&stack[at], &callee, how, pairs, ask) else { return index };
+            let Some(site) = prove_call(&stack[at], &callee, how, pairs, sites) else { return index };
             stack[at].instruction = site;
         }
         caller_at = Some(index);
@@ -405,29 +403,59 @@ fn prove_call(
     callee: &RawFrame,
     how: How,
     pairs: &mut Pairs,
-    ask: &mut AskSite<'_>,
+    sites: &CallSites<'_>,
 ) -> Option<u64> {
     let call = call(caller, callee);
-    // A generator that runs on was called somewhere else, and what native code calls is not called here.
-    let resumed = callee.is_generator();
-    if (resumed || !how.direct) && pairs.is_another_call(call) {
-        return None;
-    }
     let seen = (how.certain || pairs.proven(call)).then_some(call.instruction);
-    if seen.is_some() && (resumed || !how.direct) {
-        return seen;
+    if !how.direct {
+        // What native code calls is not called here.
+        return seen.filter(|_| !pairs.is_another_call(call));
+    }
+    if callee.is_generator() {
+        return resumption(caller, call, seen, how, pairs, sites);
     }
     if let Some(site) = pairs.named_site(call) {
         return Some(site);
     }
-    if pairs.worth_asking(call)
-        && let Some(site) = ask(caller, callee)
-    {
-        pairs.name_site(call, site);
-        return Some(site);
+    if pairs.worth_asking(call) {
+        match sites.call(caller, callee) {
+            Answer::At(site) => {
+                pairs.name_site(call, site);
+                return Some(site);
+            }
+            Answer::Elsewhere => pairs.rule_out(call),
+            Answer::Open => {}
+        }
     }
-    if resumed || !how.direct {
-        return seen;
+    if pairs.is_ruled_out(call) { None } else { pairs.told_site(call).or(seen) }
+}
+
+/// Where the caller lets a generator run on. Its code tells whether it stands at such a place, not which generator runs:
+/// that one which was seen to, at the only place where it was.
+fn resumption(
+    caller: &RawFrame,
+    call: Call,
+    seen: Option<u64>,
+    how: How,
+    pairs: &mut Pairs,
+    sites: &CallSites<'_>,
+) -> Option<u64> {
+    let known = pairs.resumes(call);
+    let resumes = known.or_else(|| if pairs.worth_asking(call) { sites.resumes(caller) } else { None });
+    if let (None, Some(resumes)) = (known, resumes) {
+        pairs.learn_resumes(call, resumes);
     }
-    pairs.told_site(call).or(seen)
+    match resumes {
+        Some(true) => {
+            if seen.is_some() {
+                pairs.learn_resumption(call);
+            }
+            seen
+        }
+        Some(false) => {
+            let proven = |site: &u64| how.certain || pairs.proven(Call { instruction: *site, ..call });
+            pairs.only_resumption(call).filter(proven)
+        }
+        None => seen.filter(|_| !pairs.is_another_call(call)),
+    }
 }

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashSet;
 
 use super::base::Base;
-use super::call_site;
+use super::call_site::CallSites;
 use super::chunks::{self, Chunk};
 use super::climb;
 use super::copies::Copy;
@@ -371,9 +371,9 @@ impl ThreadReader {
             steady,
             decoder,
         };
-        let mut ask = |caller: &RawFrame, callee: &RawFrame| call_site::find(memory, layout, caller, callee);
+        let sites = CallSites::new(memory, layout);
         let mut size_of = |code: u64, pairs: &mut Pairs| climb::frame_size(memory, layout, code, pairs);
-        let verdict = self.prover.prove(&look, self.base.frames(), pairs, &mut ask, &mut size_of);
+        let verdict = self.prover.prove(&look, self.base.frames(), pairs, &sites, &mut size_of);
         let in_data_stack = |address| self.chunks.iter().any(|chunk| chunk.holds(address));
         let (stack, kept) = (self.prover.last().0, self.prover.kept());
         self.base.settle(&look, stack, (verdict, kept), at_rest, in_data_stack);
