@@ -27,6 +27,8 @@ const CALM_TURNS: u32 = 8;
 
 /// `co_filename` of the interpreter's own trampolines (`Python/specialize.c`, `Objects/frameobject.c`).
 const SHIM_FILE: &str = "<shim>";
+/// `co_filename` and `co_name` of what lies under every `__init__` (`_Py_InitCleanup`, `Objects/codeobject.c`, 3.14+).
+const INIT_CLEANUP: &str = "__init__";
 
 /// A code object and the number that identifies it for good: an address can come back, a serial never does.
 #[derive(Debug)]
@@ -239,7 +241,7 @@ impl CodeCache {
         }
         let code = match read_code(memory, layout, address) {
             // 3.12 and 3.13 give their entry frames a code object with a name: it is no function all the same.
-            Ok(code) => Some(code).filter(|code| code.file != SHIM_FILE),
+            Ok(code) => Some(code).filter(|code| !is_trampoline(code)),
             Err(error) if error.raw_os_error() == Some(nix::libc::ESRCH) => return Err(error),
             Err(_) if memory.read_u64(address.wrapping_add(layout.code.name)).is_ok_and(|name| name == 0) => {
                 None
@@ -253,4 +255,8 @@ impl CodeCache {
         );
         Ok(())
     }
+}
+
+fn is_trampoline(code: &Code) -> bool {
+    code.file == SHIM_FILE || code.file == INIT_CLEANUP && code.name == INIT_CLEANUP
 }
