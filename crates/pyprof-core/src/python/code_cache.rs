@@ -59,6 +59,8 @@ pub struct CodeCache {
     doubtful: Vec<u64>,
     /// Of the last refresh: what was read then, and may be another object than the one in the stack
     unsure: Vec<u64>,
+    /// Of the last refresh: what was read then, with no counter to tell whether it is what was in the stack
+    newest: Vec<u64>,
 }
 
 /// A time in which no code object was replaced, as far as is known.
@@ -94,6 +96,7 @@ impl CodeCache {
         let generation = counter.map(|counter| counter.after);
         let mut fresh = Vec::new();
         self.unsure.clear();
+        self.newest.clear();
         self.doubtful.clear();
         for address in addresses.rev() {
             match self.entries.get(&address) {
@@ -114,7 +117,11 @@ impl CodeCache {
                 self.unsure.push(address);
             }
         }
-        if let Some(counter) = counter.filter(|_| !fresh.is_empty()) {
+        let Some(counter) = counter else {
+            self.newest.append(&mut fresh);
+            return Ok(replaced);
+        };
+        if !fresh.is_empty() {
             let now = memory.read_u64(counter.interpreter.wrapping_add(counter.field.offset));
             if now.map(|word| counter.field.of(word)).ok() != Some(counter.before) {
                 // What was known before and still is has been there all the time.
@@ -124,8 +131,21 @@ impl CodeCache {
         Ok(replaced)
     }
 
+    /// Whether the last refresh has read objects of which only the time that has passed since the look can tell whether
+    /// they are those in the stack.
+    #[must_use]
+    pub fn has_newest(&self) -> bool {
+        !self.newest.is_empty()
+    }
+
+    /// They may be others.
+    pub fn doubt_newest(&mut self) {
+        self.unsure.append(&mut self.newest);
+    }
+
     /// How many frames of `stack`, root first, the last refresh leaves no doubt about: their objects are those in the
-    /// stack. There is none where the version has no counter that could tell, unless what should be one is none.
+    /// stack. Where the version has no counter that could tell, there is doubt about what is none, and see
+    /// [`CodeCache::doubt_newest`].
     #[must_use]
     pub fn sure(&self, stack: &[RawFrame]) -> usize {
         if self.unsure.is_empty() {

@@ -5,7 +5,7 @@ use std::io;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::frame::{FrameDecoder, RawFrame};
-use super::layout::Layout;
+use super::layout::{FrameRoot, Layout};
 use super::shared::{InterpreterFields, SharedFields};
 use super::stack::pairs::Pairs;
 use super::stack::pieces::PieceList;
@@ -121,6 +121,22 @@ impl ProcessReader {
     #[must_use]
     pub fn memory(&self) -> &dyn RemoteMemory {
         &*self.memory
+    }
+
+    /// Whether the thread whose state at `address` said `header` has not ended since: it runs Python code still.
+    #[must_use]
+    pub fn still_runs(&self, address: u64, header: Header) -> bool {
+        let thread = &self.layout.thread;
+        let word = |at: u64| self.memory.read_u64(at).ok();
+        let field = |offset: u64| word(address.wrapping_add(offset));
+        let top = match thread.frame_root {
+            FrameRoot::FrameObject(offset) | FrameRoot::CurrentFrame(offset) => field(offset),
+            FrameRoot::CFrame(pointer, frame) => {
+                field(pointer).and_then(|cframe| word(cframe.wrapping_add(frame)))
+            }
+        };
+        let same = field(thread.id) == Some(header.state_id) && field(thread.interp) == Some(header.interp);
+        same && top.is_some_and(|top| top != 0)
     }
 
     /// The interpreter's layout.

@@ -204,7 +204,8 @@ impl Look<'_> {
             // What was copied once only has its second moment in the look before.
             if self.rests(frame.address) {
                 if self.before(frame) != Some(*frame) || *frame != other[index] {
-                    return index;
+                    // A known root holds a stack alone.
+                    return if self.base.is_empty() { index.max(1) } else { index };
                 }
                 continue;
             }

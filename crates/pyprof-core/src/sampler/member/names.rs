@@ -63,6 +63,10 @@ impl Member {
         let epoch = named.map(|named| named.epoch);
         let learnt = self.process.learn_codes_above(look.interpreter, whole, base.1, epoch);
         let (epoch, same) = learnt.unwrap_or((None, false));
+        // Functions of a thread that has ended meanwhile can be gone, and their place another's.
+        if self.process.codes.has_newest() && !self.process.reader.still_runs(look.address, look.header) {
+            self.process.codes.doubt_newest();
+        }
         // A function that was replaced before its name could be read: what ran above it is cut with it.
         let sure = self.process.codes.sure(whole);
         let (stack, all) = (&whole[..sure], sure == whole.len());
