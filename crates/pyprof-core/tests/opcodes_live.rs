@@ -69,8 +69,11 @@ fn instructions_have_the_numbers_that_interpreters_give_them() {
             .map(|(_, number)| *number)
             .collect();
         assert!(special.iter().all(|number| *number >= opcodes.special_from), "{}: {special:?}", python.name);
-        let mut compared =
-            vec![("open", OPEN, opcodes.open.iter().map(|(opcode, _)| *opcode).collect::<Vec<_>>())];
+        let mut compared = vec![(
+            "open",
+            OPEN,
+            opcodes.open.iter().flat_map(|(_, some)| *some).copied().collect::<Vec<_>>(),
+        )];
         if !numbers(CALLS).is_empty() {
             compared.push(("calls", CALLS, opcodes.python_calls.to_vec()));
             if python.minor() > 11 {

@@ -12,6 +12,7 @@ use crate::python::layout::Layout;
 use crate::python::opcodes;
 
 use super::named_call;
+use super::pairs::{Call, Pairs};
 
 /// `func_code` and `func_version` in `PyFunctionObject` (3.11, `Include/cpython/funcobject.h`).
 const FUNC_CODE_3_11: u64 = 48;
@@ -73,26 +74,48 @@ impl<'a> CallSites<'a> {
             return named_call::find(self.memory, self.layout, caller, callee)
                 .map_or(Answer::Open, Answer::At);
         }
-        let Some(place) = self.place(caller) else { return Answer::Open };
+        let Some((code, place)) = self.place(caller) else { return Answer::Open };
         if place == Place::Open {
             return Answer::Open;
         }
-        let version = self.function_version(callee);
+        if let Some(version) = self.function_version(callee) {
+            if place == Place::Call(version) {
+                return Answer::At(caller.instruction);
+            }
+            if let Some(site) = self.search(code, version, caller.instruction) {
+                return Answer::At(site);
+            }
+        }
         // A call that expects one function can meet another. But a generator is made within some nanoseconds: where the
         // code names another callee, that one ran a moment before.
         let other = matches!(place, Place::Call(_)) && !self.makes_generator(callee);
-        let otherwise = if other { Answer::Open } else { Answer::Elsewhere };
-        match version {
-            Some(version) if place == Place::Call(version) => Answer::At(caller.instruction),
-            Some(version) => self.search(caller, version).map_or(otherwise, Answer::At),
-            None => otherwise,
+        if other { Answer::Open } else { Answer::Elsewhere }
+    }
+
+    /// [`CallSites::call`], unless `pairs` knows the site already or the code has been asked often enough for now. `pairs`
+    /// is told. `None`: the code does not say where the call is.
+    pub fn named(&self, caller: &RawFrame, callee: &RawFrame, call: Call, pairs: &mut Pairs) -> Option<u64> {
+        if let Some(site) = pairs.named_site(call) {
+            return Some(site);
         }
+        if !pairs.worth_asking(call) {
+            return None;
+        }
+        match self.call(caller, callee) {
+            Answer::At(site) => {
+                pairs.name_site(call, site);
+                return Some(site);
+            }
+            Answer::Elsewhere => pairs.rule_out(call),
+            Answer::Open => {}
+        }
+        None
     }
 
     /// Whether `caller` stands where it lets a generator run on; `None` where its code does not tell.
     #[must_use]
     pub fn resumes(&self, caller: &RawFrame) -> Option<bool> {
-        match self.place(caller)? {
+        match self.place(caller)?.1 {
             Place::Resumption => Some(true),
             Place::Call(_) | Place::NoCall => Some(false),
             Place::Open => None,
@@ -104,45 +127,47 @@ impl<'a> CallSites<'a> {
         flags.is_ok_and(|flags| flags & named_call::RUN_LATER != 0)
     }
 
-    fn place(&self, caller: &RawFrame) -> Option<Place> {
+    /// What the caller stands at, and where its instructions begin and how many bytes they have.
+    fn place(&self, caller: &RawFrame) -> Option<((u64, u64), Place)> {
         let opcodes = opcodes::of(self.layout.version)?;
         // While a frame is being pushed it has its new code already and still the instruction of what lay there before.
-        let (_, length) = bytecode::around(self.memory, self.layout, caller.code, caller.instruction)?;
-        if length < SMALLEST_CALLER {
-            return Some(Place::Open);
+        let code = bytecode::around(self.memory, self.layout, caller.code, caller.instruction)?;
+        if code.1 < SMALLEST_CALLER {
+            return Some((code, Place::Open));
         }
         let mut bytes = [0; BEHIND as usize + 8];
         self.memory.read_exact(caller.instruction.wrapping_sub(BEHIND), &mut bytes).ok()?;
-        let start = |caches: u64| (BEHIND - if opcodes.stands_behind { 2 * caches } else { 0 }) as usize;
-        let opcode = |caches: u64| bytes[start(caches)];
-        let call = start(opcodes.call_caches);
-        if opcodes.python_calls.contains(&bytes[call]) {
-            let version =
-                bytes[call + VERSION_AFTER as usize..].first_chunk().map(|four| u32::from_le_bytes(*four))?;
-            return Some(Place::Call(version));
-        }
-        if opcodes.resumptions.contains(&opcode(opcodes.resumption_caches)) {
-            return Some(Place::Resumption);
-        }
-        let special = |caches: u64| opcode(caches) >= opcodes.special_from;
-        let open = opcodes.open.iter().any(|&(open, caches)| opcode(caches.into()) == open)
-            || [0, opcodes.resumption_caches, opcodes.call_caches].into_iter().any(special);
-        Some(if open { Place::Open } else { Place::NoCall })
+        let start = |behind: u64| (BEHIND - 2 * behind) as usize;
+        let opcode = |behind: u64| bytes[start(behind)];
+        let call = start(opcodes.call_behind);
+        let special = |behind: u64| opcode(behind) >= opcodes.special_from;
+        let place = if opcodes.python_calls.contains(&bytes[call]) {
+            let version = bytes[call + VERSION_AFTER as usize..].first_chunk()?;
+            Place::Call(u32::from_le_bytes(*version))
+        } else if opcodes.resumptions.contains(&opcode(opcodes.resumption_behind)) {
+            Place::Resumption
+        } else if opcodes.open.iter().any(|&(behind, some)| some.contains(&opcode(behind)))
+            || [0, opcodes.resumption_behind, opcodes.call_behind].into_iter().any(special)
+        {
+            Place::Open
+        } else {
+            Place::NoCall
+        };
+        Some((code, place))
     }
 
-    /// The specialised call of the function of this version that is nearest to where the caller stands.
-    fn search(&self, caller: &RawFrame, version: u32) -> Option<u64> {
+    /// The specialised call of the function of this version that is nearest to the instruction.
+    fn search(&self, (start, length): (u64, u64), version: u32, instruction: u64) -> Option<u64> {
         let opcodes = opcodes::of(self.layout.version)?;
-        let (start, length) = bytecode::around(self.memory, self.layout, caller.code, caller.instruction)?;
         let code = self.memory.read_vec(start, length.min(MAX_CODE) as usize).ok()?;
-        let behind = if opcodes.stands_behind { 2 * opcodes.call_caches } else { 0 };
         let units = code.chunks_exact(2).enumerate();
         let calls = units.filter(|(_, unit)| opcodes.python_calls.contains(&unit[0])).map(|(at, _)| at * 2);
         let of_version = calls.filter(|at| {
             code.get(at + VERSION_AFTER as usize..)
                 .is_some_and(|caches| caches.starts_with(&version.to_le_bytes()))
         });
-        of_version.map(|at| start + at as u64 + behind).min_by_key(|site| site.abs_diff(caller.instruction))
+        let sites = of_version.map(|at| start + at as u64 + 2 * opcodes.call_behind);
+        sites.min_by_key(|site| site.abs_diff(instruction))
     }
 
     /// The version of the function that `callee` runs; `None` where it has none (yet).

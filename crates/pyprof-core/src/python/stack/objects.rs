@@ -8,7 +8,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::call_site::{Answer, CallSites};
+use super::call_site::CallSites;
 use super::look::Look;
 use super::pairs::{ANYWHERE, Call, Pairs};
 use super::prove::Proof;
@@ -150,13 +150,7 @@ pub fn settle_lines(
 /// where the caller has stood still around it, often.
 fn site(caller: &RawFrame, callee: &RawFrame, pairs: &mut Pairs, sites: &CallSites<'_>) -> Option<u64> {
     let call = Call { instruction: caller.instruction, ..anywhere(caller, callee) };
-    if let Some(site) = pairs.named_site(call) {
-        return Some(site);
-    }
-    if pairs.worth_asking(call)
-        && let Answer::At(site) = sites.call(caller, callee)
-    {
-        pairs.name_site(call, site);
+    if let Some(site) = sites.named(caller, callee, call, pairs) {
         return Some(site);
     }
     let here = !pairs.has_its_own(call) && pairs.proven(call);

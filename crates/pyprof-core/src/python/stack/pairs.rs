@@ -70,10 +70,7 @@ impl Pairs {
     /// Whether to look at the call site itself now. A site can be specialised later, so it is asked again, but
     /// each time after twice as many occasions.
     pub fn worth_asking(&mut self, call: Call) -> bool {
-        if self.asked.len() >= MAX_CALLS {
-            self.asked.clear();
-        }
-        let times = self.asked.entry(call).or_default();
+        let times = room(&mut self.asked).entry(call).or_default();
         *times = times.saturating_add(1);
         *times < 64 || times.is_power_of_two()
     }
@@ -87,10 +84,7 @@ impl Pairs {
 
     /// Remembers where a caller stood, certain, when it called.
     pub fn learn_site(&mut self, call: Call) {
-        if self.sites.len() >= MAX_CALLS {
-            self.sites.clear();
-        }
-        self.sites.insert((call.caller, call.callee), call.instruction);
+        room(&mut self.sites).insert((call.caller, call.callee), call.instruction);
     }
 
     /// Where the caller was last seen, certain, to call that callee.
@@ -151,10 +145,7 @@ impl Pairs {
 
     /// Remembers whether the caller lets generators run on where it stands.
     pub fn learn_resumes(&mut self, call: Call, yes: bool) {
-        if self.resumes.len() >= MAX_CALLS {
-            self.resumes.clear();
-        }
-        self.resumes.insert((call.caller, call.instruction), yes);
+        room(&mut self.resumes).insert((call.caller, call.instruction), yes);
     }
 
     /// See [`Pairs::learn_resumes`].
@@ -165,10 +156,8 @@ impl Pairs {
 
     /// The caller stands where it lets the callee, a generator, run on.
     pub fn learn_resumption(&mut self, call: Call) {
-        if self.resumptions.len() >= MAX_CALLS {
-            self.resumptions.clear();
-        }
-        let only = self.resumptions.entry((call.caller, call.callee)).or_insert(Some(call.instruction));
+        let only =
+            room(&mut self.resumptions).entry((call.caller, call.callee)).or_insert(Some(call.instruction));
         if *only != Some(call.instruction) {
             *only = None;
         }
@@ -182,25 +171,12 @@ impl Pairs {
 
     /// Forgets everything: the addresses of code objects mean something else now.
     pub fn clear(&mut self) {
-        self.seen.clear();
-        self.callees.clear();
-        self.sites.clear();
-        self.asked.clear();
-        self.named.clear();
-        self.own.clear();
-        self.told.clear();
-        self.ruled_out.clear();
-        self.resumes.clear();
-        self.resumptions.clear();
-        self.sizes.clear();
+        *self = Self::default();
     }
 
     /// Remembers how many bytes a frame of `code` has.
     pub fn learn_size(&mut self, code: u64, size: u64) {
-        if self.sizes.len() >= MAX_CALLS {
-            self.sizes.clear();
-        }
-        self.sizes.insert(code, size);
+        room(&mut self.sizes).insert(code, size);
     }
 
     /// How many bytes a frame of `code` has.
@@ -208,6 +184,14 @@ impl Pairs {
     pub fn size(&self, code: u64) -> Option<u64> {
         self.sizes.get(&code).copied()
     }
+}
+
+/// The map, emptied when it is full.
+fn room<K, V>(map: &mut FxHashMap<K, V>) -> &mut FxHashMap<K, V> {
+    if map.len() >= MAX_CALLS {
+        map.clear();
+    }
+    map
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! and the tops are asked where that cannot. A chain of frames is believed from its root on as far as every frame stands the same in
 //! both copies; above that, each caller-callee pair must be one that was certain, often, before.
 
-use super::call_site::{Answer, CallSites};
+use super::call_site::CallSites;
 use super::climb::{SizeOf, climb};
 use super::look::{Look, Walk};
 use super::objects::{self, Homes};
@@ -414,18 +414,8 @@ fn prove_call(
     if callee.is_generator() {
         return resumption(caller, call, seen, how, pairs, sites);
     }
-    if let Some(site) = pairs.named_site(call) {
+    if let Some(site) = sites.named(caller, callee, call, pairs) {
         return Some(site);
-    }
-    if pairs.worth_asking(call) {
-        match sites.call(caller, callee) {
-            Answer::At(site) => {
-                pairs.name_site(call, site);
-                return Some(site);
-            }
-            Answer::Elsewhere => pairs.rule_out(call),
-            Answer::Open => {}
-        }
     }
     if pairs.is_ruled_out(call) { None } else { pairs.told_site(call).or(seen) }
 }
