@@ -6,10 +6,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use pyprof_core::profile::{EMPTY_STACK, Frame, MISSING_FRAME, Profile, StackId};
+use pyprof_core::profile::{Frame, MISSING_FRAME, Profile};
 use pyprof_core::sampler::{Mode, Options, Recording, Session};
 use pyprof_core::snapshot::{Snapshot, SnapshotOptions, take};
-use support::{Interpreter, Target, debug_builds, free_threaded, in_other_root, skipped};
+use support::{Interpreter, Target, debug_builds, frames, free_threaded, in_other_root, skipped};
 
 /// How long a thread that is on its way may take to get where it is wanted.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,17 +33,10 @@ fn look_until(target: &Target, name: &str, done: impl Fn(&Snapshot) -> bool) -> 
 
 /// The frames of every entry, root first, with how many samples it has.
 fn stacks(profile: &Profile) -> impl Iterator<Item = (u32, Vec<&Frame>, u64)> {
-    profile.entries.iter().map(|(&(thread, stack), weights)| {
-        let mut frames = Vec::new();
-        let mut at: StackId = stack;
-        while at != EMPTY_STACK {
-            let node = profile.stacks[at as usize];
-            frames.push(&profile.frames[node.frame as usize]);
-            at = node.parent;
-        }
-        frames.reverse();
-        (thread, frames, weights.samples)
-    })
+    profile
+        .entries
+        .iter()
+        .map(|(&(thread, stack), weights)| (thread, frames(profile, stack), weights.samples))
 }
 
 /// Two threads, each in a chain of its own; the line of each call is told by the name of the callee.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use pyprof_core::profile::{EMPTY_STACK, FrameKind, Profile, StackId, Weights};
 use pyprof_core::sampler::{EndReason, Mode, Options, Recording, Session};
-use support::{Directory, Interpreter, Target, interpreters, pyenv, skipped};
+use support::{Directory, Interpreter, Target, interpreters, names, pyenv, skipped};
 
 const SECOND: f64 = 1e9;
 
@@ -18,19 +18,6 @@ fn options(milliseconds: u64) -> Options {
 #[track_caller]
 fn record(target: &Target, options: Options) -> Recording {
     Session::start(target.pid, options, None).and_then(Session::finish).expect("a recording")
-}
-
-/// Names of a stack's functions, root first.
-fn names(profile: &Profile, mut stack: StackId) -> Vec<&str> {
-    let mut names = Vec::new();
-    while stack != EMPTY_STACK {
-        let node = profile.stacks[stack as usize];
-        assert!(node.parent < stack, "parents come first");
-        names.push(profile.strings[profile.frames[node.frame as usize].name as usize].as_str());
-        stack = node.parent;
-    }
-    names.reverse();
-    names
 }
 
 /// Sums by thread name.

@@ -5,10 +5,10 @@ mod support;
 use std::time::{Duration, Instant};
 
 use pyprof_core::profile::state::{HANDLES_EXCEPTION, HOLDS_GIL, IN_GC, ON_CPU, WAITS_FOR_GIL};
-use pyprof_core::profile::{EMPTY_STACK, Profile, StackId};
+use pyprof_core::profile::{Profile, StackId};
 use pyprof_core::sampler::stream::StreamSample;
 use pyprof_core::sampler::{Options, Session};
-use support::{Target, interpreters};
+use support::{Target, interpreters, names};
 
 /// Functions that do one thing for ever; `what` says which one.
 const SCRIPT: &str = r"
@@ -75,15 +75,8 @@ impl Seen {
         self.samples.iter().filter(move |sample| name.is_empty() || self.has(sample.stack, name))
     }
 
-    fn has(&self, mut stack: StackId, name: &str) -> bool {
-        while stack != EMPTY_STACK {
-            let node = self.profile.stacks[stack as usize];
-            if self.profile.strings[self.profile.frames[node.frame as usize].name as usize] == name {
-                return true;
-            }
-            stack = node.parent;
-        }
-        false
+    fn has(&self, stack: StackId, name: &str) -> bool {
+        names(&self.profile, stack).contains(&name)
     }
 
     /// Share of the samples with `name` that have `flag`.

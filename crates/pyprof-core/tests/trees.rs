@@ -5,10 +5,10 @@ mod support;
 use std::collections::{HashMap, HashSet};
 use std::process::Command;
 
-use pyprof_core::profile::{EMPTY_STACK, Profile, StackId};
+use pyprof_core::profile::Profile;
 use pyprof_core::sampler::stream::{Batch, EventKind};
 use pyprof_core::sampler::{EndReason, Options, Session};
-use support::{Interpreter, PRELUDE, Target, interpreters, skipped};
+use support::{Interpreter, PRELUDE, Target, interpreters, names, skipped};
 
 fn options() -> Options {
     Options { rate: 500.0, idle: true, subprocesses: true, stream: Some(1 << 20), ..Options::default() }
@@ -18,12 +18,8 @@ fn options() -> Options {
 fn pids_by_function(profile: &Profile) -> HashMap<&str, HashSet<i32>> {
     let mut found: HashMap<&str, HashSet<i32>> = HashMap::new();
     for &(thread, stack) in profile.entries.keys() {
-        let mut at: StackId = stack;
-        while at != EMPTY_STACK {
-            let node = profile.stacks[at as usize];
-            let name = &profile.strings[profile.frames[node.frame as usize].name as usize];
-            found.entry(name.as_str()).or_default().insert(profile.threads[thread as usize].pid);
-            at = node.parent;
+        for name in names(profile, stack) {
+            found.entry(name).or_default().insert(profile.threads[thread as usize].pid);
         }
     }
     found

@@ -5,9 +5,9 @@ mod support;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use pyprof_core::profile::{EMPTY_STACK, Profile, StackId};
+use pyprof_core::profile::{Frame, Profile, StackId};
 use pyprof_core::sampler::{Options, Session};
-use support::{Target, interpreters};
+use support::{Target, frames, interpreters};
 
 /// Each function burns the same time; the comment beside a call names whom it calls.
 const SCRIPT: &str = "
@@ -63,17 +63,12 @@ ready()
 calls()";
 
 /// Functions of a stack and their lines, root first.
-fn frames(profile: &Profile, mut stack: StackId) -> Vec<(&str, u32)> {
-    let mut frames = Vec::new();
-    while stack != EMPTY_STACK {
-        let node = profile.stacks[stack as usize];
-        let frame = profile.frames[node.frame as usize];
+fn places(profile: &Profile, stack: StackId) -> Vec<(&str, u32)> {
+    let place = |frame: &Frame| {
         let name = profile.strings[frame.name as usize].as_str();
-        frames.push((name.rsplit('.').next().unwrap_or(name), frame.line));
-        stack = node.parent;
-    }
-    frames.reverse();
-    frames
+        (name.rsplit('.').next().unwrap_or(name), frame.line)
+    };
+    frames(profile, stack).into_iter().map(place).collect()
 }
 
 #[test]
@@ -89,7 +84,7 @@ fn however_a_function_is_called_it_is_seen_under_the_line_that_calls_it() {
         // By the function that is called: samples, and on which lines of the caller.
         let mut seen: HashMap<&str, (u64, HashMap<u32, u64>)> = HashMap::new();
         for (&(_, stack), weights) in &profile.entries {
-            let frames = frames(profile, stack);
+            let frames = places(profile, stack);
             let whole = frames.last().is_some_and(|(name, _)| *name == "burn");
             if let Some(at) = frames.iter().position(|(name, _)| *name == "calls").filter(|_| whole)
                 && let (Some((_, line)), Some((callee, _))) = (frames.get(at), frames.get(at + 1))

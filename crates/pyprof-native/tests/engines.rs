@@ -6,11 +6,11 @@ mod support;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use pyprof_core::profile::{EMPTY_STACK, FrameKind, Profile, StackId};
+use pyprof_core::profile::{Frame, FrameKind, Profile};
 use pyprof_core::sampler::{EngineKind, Options, Recording, Session};
 use pyprof_native::Rights;
 use pyprof_native::engine::{EngineOptions, NativeEngine};
-use support::{NOBODY, Target, act, interpreters, skipped, system_python};
+use support::{NOBODY, Target, act, frames, interpreters, skipped, system_python};
 
 const EXACT: EngineOptions =
     EngineOptions { native: true, kernel: true, offcpu: false, forced: Some(EngineKind::Exact) };
@@ -57,21 +57,12 @@ struct Shown<'a> {
 
 /// Every distinct stack, root first, and its samples.
 fn stacks(profile: &Profile) -> Vec<(Vec<Shown<'_>>, u64)> {
-    let frames = |mut stack: StackId| {
-        let mut frames = Vec::new();
-        while stack != EMPTY_STACK {
-            let node = profile.stacks[stack as usize];
-            let frame = profile.frames[node.frame as usize];
-            let string = |index: u32| profile.strings[index as usize].as_str();
-            let (name, module) = (string(frame.name), string(frame.module));
-            frames.push(Shown { kind: frame.kind, name, module });
-            stack = node.parent;
-        }
-        frames.reverse();
-        frames
-    };
+    let string = |index: u32| profile.strings[index as usize].as_str();
+    let shown =
+        |frame: &Frame| Shown { kind: frame.kind, name: string(frame.name), module: string(frame.module) };
+    let stack = |stack| frames(profile, stack).into_iter().map(shown).collect();
     let mut stacks: Vec<_> =
-        profile.entries.iter().map(|((_, stack), weights)| (frames(*stack), weights.samples)).collect();
+        profile.entries.iter().map(|((_, id), weights)| (stack(*id), weights.samples)).collect();
     stacks.sort_by_key(|(_, samples)| std::cmp::Reverse(*samples));
     stacks
 }

@@ -6,11 +6,11 @@ mod support;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use pyprof_core::profile::{EMPTY_STACK, FrameKind, Profile, StackId, Weights};
+use pyprof_core::profile::{Frame, FrameKind, Profile, StackId, Weights};
 use pyprof_core::sampler::{EngineKind, Mode, Options, Recording, Session};
 use pyprof_native::Rights;
 use pyprof_native::engine::{EngineOptions, NativeEngine};
-use support::{Target, interpreters, skipped, system_python};
+use support::{Target, frames, interpreters, skipped, system_python};
 
 /// Whether this machine and build have the engine.
 fn exact_works() -> bool {
@@ -33,23 +33,16 @@ fn options(deep: bool) -> Options {
 }
 
 /// Kind and name of each frame, root first.
-fn frames(profile: &Profile, mut stack: StackId) -> Vec<(FrameKind, &str)> {
-    let mut frames = Vec::new();
-    while stack != EMPTY_STACK {
-        let node = profile.stacks[stack as usize];
-        let frame = profile.frames[node.frame as usize];
-        frames.push((frame.kind, profile.strings[frame.name as usize].as_str()));
-        stack = node.parent;
-    }
-    frames.reverse();
-    frames
+fn shown(profile: &Profile, stack: StackId) -> Vec<(FrameKind, &str)> {
+    let shown = |frame: &Frame| (frame.kind, profile.strings[frame.name as usize].as_str());
+    frames(profile, stack).into_iter().map(shown).collect()
 }
 
 /// The sum of all stacks that a function is in.
 fn sum(profile: &Profile, function: &str) -> Weights {
     let mut sum = Weights::default();
     for ((_, stack), weights) in &profile.entries {
-        if frames(profile, *stack).iter().any(|(_, name)| name.ends_with(function)) {
+        if shown(profile, *stack).iter().any(|(_, name)| name.ends_with(function)) {
             sum.add(*weights);
         }
     }
@@ -234,7 +227,7 @@ fn what_a_wait_is_in_down_to_the_kernel() {
         for (work, call) in calls {
             let mut deep = 0;
             for ((_, stack), weights) in &profile.entries {
-                let frames = frames(profile, *stack);
+                let frames = shown(profile, *stack);
                 let at = |fits: &dyn Fn(&(FrameKind, &str)) -> bool| frames.iter().position(fits);
                 let python = at(&|(kind, function)| *kind == FrameKind::Python && *function == work);
                 let native = frames.iter().rposition(|(kind, _)| *kind == FrameKind::Native);
@@ -243,7 +236,7 @@ fn what_a_wait_is_in_down_to_the_kernel() {
                     deep += weights.waits;
                 }
             }
-            let all = profile.entries.iter().map(|((_, stack), sum)| (frames(profile, *stack), sum.waits));
+            let all = profile.entries.iter().map(|((_, stack), sum)| (shown(profile, *stack), sum.waits));
             let all =
                 all.filter(|(frames, waits)| *waits > 0 || frames.iter().any(|(_, name)| *name == work));
             // One that could not be followed (the walker cannot wait for a page) is counted as such, and rare.
@@ -254,7 +247,7 @@ fn what_a_wait_is_in_down_to_the_kernel() {
         let scheduler = |(kind, name): &(FrameKind, &str)| *kind == FrameKind::Kernel && *name == "schedule";
         // An interrupt can come right where a thread has a CPU again: there they are true.
         let waits = profile.entries.iter().filter(|(_, weights)| weights.waits > 0 && weights.cpu_ns == 0);
-        let stacks = waits.map(|((_, stack), _)| frames(profile, *stack));
+        let stacks = waits.map(|((_, stack), _)| shown(profile, *stack));
         let shown = stacks.into_iter().find(|frames| frames.iter().any(scheduler));
         assert_eq!(shown, None, "{name}: the scheduler's own frames are left out");
     }

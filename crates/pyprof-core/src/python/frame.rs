@@ -3,7 +3,7 @@
 use super::layout::{FrameLayout, Layout};
 
 /// The part of a frame that places it in a stack. Every field is the target's word, checked by nobody yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RawFrame {
     /// Where the frame lies
     pub address: u64,

@@ -7,12 +7,14 @@
 mod actor;
 mod files;
 mod inspect;
+mod profiles;
 mod pythons;
 mod target;
 
 pub use actor::{Fate, NOBODY, act, forbid};
 pub use files::{Directory, compile};
 pub use inspect::Inspected;
+pub use profiles::{frames, names};
 pub use pythons::{
     Interpreter, debug_builds, free_threaded, in_other_root, interpreters, libpython, pyenv, system_python,
 };

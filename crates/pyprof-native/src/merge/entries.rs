@@ -60,16 +60,7 @@ mod tests {
     use super::*;
 
     fn frame(address: u64, owner: u8, is_entry: bool) -> RawFrame {
-        RawFrame {
-            address,
-            code: 1,
-            previous: 0,
-            instruction: 0,
-            owner,
-            is_entry,
-            executing: true,
-            function: 0,
-        }
+        RawFrame { address, code: 1, owner, is_entry, executing: true, ..RawFrame::default() }
     }
 
     fn stack(words: &[(u64, u64)]) -> StackCopy {

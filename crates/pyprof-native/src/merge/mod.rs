@@ -234,16 +234,7 @@ mod tests {
     }
 
     fn python(count: u64) -> Vec<RawFrame> {
-        let frame = |address| RawFrame {
-            address,
-            code: 1,
-            previous: 0,
-            instruction: 0,
-            owner: 0,
-            is_entry: false,
-            executing: true,
-            function: 0,
-        };
+        let frame = |address| RawFrame { address, code: 1, executing: true, ..RawFrame::default() };
         (0..count).map(frame).collect()
     }
 

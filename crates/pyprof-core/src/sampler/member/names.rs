@@ -88,35 +88,14 @@ impl Member {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
-    use crate::memory::{Piece, RemoteMemory};
     use crate::profile::EMPTY_STACK;
     use crate::python::code_cache::CodeCache;
     use crate::python::layout::all_tables;
-
-    /// Nothing is there.
-    #[derive(Debug)]
-    struct Void;
-
-    impl RemoteMemory for Void {
-        fn read_pieces(&self, _: &[Piece], _: &mut [u8]) -> io::Result<usize> {
-            Err(io::Error::from_raw_os_error(nix::libc::EFAULT))
-        }
-    }
+    use crate::testing::FakeMemory;
 
     fn frame(code: u64) -> RawFrame {
-        RawFrame {
-            address: 0,
-            code,
-            previous: 0,
-            instruction: 0,
-            owner: 0,
-            is_entry: false,
-            executing: true,
-            function: 0,
-        }
+        RawFrame { code, executing: true, ..RawFrame::default() }
     }
 
     /// How many frames of `stack` have certain names, and how many of them are the base's, if `doubtful` is the code
@@ -124,7 +103,9 @@ mod tests {
     fn parts(stack: &[RawFrame], doubtful: u64, named: bool) -> (usize, usize) {
         let mut codes = CodeCache::default();
         let epoch = codes.epoch(None, 0).unwrap();
-        codes.refresh(&Void, &all_tables()[0], None, std::iter::once(doubtful)).unwrap();
+        // Nothing is there.
+        let memory = FakeMemory::default();
+        codes.refresh(&memory, &all_tables()[0], None, std::iter::once(doubtful)).unwrap();
         let (base, sure) = ((7, 2), codes.sure(stack));
         let named = named.then_some(Named { base, epoch, stack: EMPTY_STACK });
         let base = Base::of(base, sure, named, Some(epoch).filter(|_| sure == stack.len()));
