@@ -141,14 +141,16 @@ impl<'a> CallSites<'a> {
         let opcode = |behind: u64| bytes[start(behind)];
         let call = start(opcodes.call_behind);
         let special = |behind: u64| opcode(behind) >= opcodes.special_from;
-        let place = if opcodes.python_calls.contains(&bytes[call]) {
+        // What is open goes first: the caches of `LOAD_ATTR` (3.12) hold addresses, whose bytes can look like anything that
+        // has fewer caches.
+        let place = if opcodes.open.iter().any(|&(behind, some)| some.contains(&opcode(behind))) {
+            Place::Open
+        } else if opcodes.python_calls.contains(&bytes[call]) {
             let version = bytes[call + VERSION_AFTER as usize..].first_chunk()?;
             Place::Call(u32::from_le_bytes(*version))
         } else if opcodes.resumptions.contains(&opcode(opcodes.resumption_behind)) {
             Place::Resumption
-        } else if opcodes.open.iter().any(|&(behind, some)| some.contains(&opcode(behind)))
-            || [0, opcodes.resumption_behind, opcodes.call_behind].into_iter().any(special)
-        {
+        } else if [0, opcodes.resumption_behind, opcodes.call_behind].into_iter().any(special) {
             Place::Open
         } else {
             Place::NoCall
@@ -291,6 +293,30 @@ mod tests {
         for (at, resumes) in [(20, Some(true)), (0, Some(false)), (4, Some(false)), (34, None), (2000, None)]
         {
             assert_eq!(ask(1, 0, at).1, resumes, "at {at}");
+        }
+    }
+
+    #[test]
+    fn addresses_in_the_caches_of_a_property_are_no_instructions() {
+        const LOAD_ATTR_PROPERTY: u8 = 77;
+        let layout = all_tables().swap_remove(4);
+        assert_eq!(layout.version, (3, 12));
+        let opcodes = opcodes::of(layout.version).unwrap();
+        let start = layout.code.instructions.unwrap();
+        for byte in opcodes.resumptions.iter().chain(opcodes.python_calls) {
+            let mut bytes = vec![0; start as usize + 20];
+            bytes[layout.objects.ob_size as usize] = 10;
+            bytes[start as usize] = LOAD_ATTR_PROPERTY;
+            // The getter's address: the last four of the nine caches.
+            bytes[start as usize + 12..].fill(*byte);
+            let mut memory = FakeMemory::default();
+            memory.map(CALLER, [bytes, vec![0; 32]].concat());
+            memory.map(CALLEE, vec![0; start as usize]);
+            let frame = |code, instruction| RawFrame { code, instruction, ..RawFrame::default() };
+            let caller = frame(CALLER, CALLER + start + 18);
+            let sites = CallSites::new(&memory, &layout);
+            assert_eq!(sites.call(&caller, &frame(CALLEE, 0)), Answer::Open, "{byte}");
+            assert_eq!(sites.resumes(&caller), None, "{byte}");
         }
     }
 }
